@@ -57,7 +57,7 @@ static enum ps_code refuse_consumer(struct ps_error *err)
 static enum ps_code check_bad_consumers(struct ps_span packed, struct ps_error *err)
 {
     const uint8_t *at = packed.data;
-    const uint8_t *end = at + packed.size;
+    const uint8_t *end = ps_span_end(packed);
     while (at < end) {
         uint64_t consumer;
         if (!ps_varint_get(&at, end, &consumer)) { return malformed("version", err); }
@@ -69,7 +69,7 @@ static enum ps_code check_bad_consumers(struct ps_span packed, struct ps_error *
 static enum ps_code check_version(struct ps_span bytes, struct ps_error *err)
 {
     const uint8_t *at = bytes.data;
-    const uint8_t *end = at + bytes.size;
+    const uint8_t *end = ps_span_end(bytes);
     while (at < end) {
         struct ps_wire_field field;
         if (!ps_wire_next(&at, end, &field)) { return malformed("version", err); }
@@ -120,7 +120,7 @@ enum ps_code ps_bundle_header_decode(struct ps_span bytes, struct ps_bundle_head
                                      struct ps_error *err)
 {
     const uint8_t *at = bytes.data;
-    const uint8_t *end = at + bytes.size;
+    const uint8_t *end = ps_span_end(bytes);
     *header_out = (struct ps_bundle_header){ 0 };
     while (at < end) {
         struct ps_wire_field field;
@@ -204,7 +204,7 @@ done:
 static enum ps_code decode_dim(struct ps_span bytes, struct ps_shape *shape, struct ps_error *err)
 {
     const uint8_t *at = bytes.data;
-    const uint8_t *end = at + bytes.size;
+    const uint8_t *end = ps_span_end(bytes);
     int64_t size = 0;
     while (at < end) {
         struct ps_wire_field field;
@@ -223,7 +223,7 @@ static enum ps_code decode_dim(struct ps_span bytes, struct ps_shape *shape, str
 static enum ps_code decode_shape(struct ps_span bytes, struct ps_shape *shape, struct ps_error *err)
 {
     const uint8_t *at = bytes.data;
-    const uint8_t *end = at + bytes.size;
+    const uint8_t *end = ps_span_end(bytes);
     while (at < end) {
         struct ps_wire_field field;
         if (!ps_wire_next(&at, end, &field)) { return malformed("shape", err); }
@@ -241,7 +241,7 @@ static enum ps_code decode_extent(struct ps_span bytes, struct ps_slice *slice,
                                   struct ps_error *err)
 {
     const uint8_t *at = bytes.data;
-    const uint8_t *end = at + bytes.size;
+    const uint8_t *end = ps_span_end(bytes);
     int64_t start = 0;
     int64_t length = PS_SLICE_FULL;
     while (at < end) {
@@ -264,7 +264,7 @@ static enum ps_code decode_extent(struct ps_span bytes, struct ps_slice *slice,
 static enum ps_code decode_slice(struct ps_span bytes, struct ps_slice *slice, struct ps_error *err)
 {
     const uint8_t *at = bytes.data;
-    const uint8_t *end = at + bytes.size;
+    const uint8_t *end = ps_span_end(bytes);
     while (at < end) {
         struct ps_wire_field field;
         if (!ps_wire_next(&at, end, &field)) { return malformed("slice", err); }
@@ -311,7 +311,7 @@ static enum ps_code decode_fields(struct ps_span bytes, struct ps_bundle_entry *
                                   struct ps_error *err)
 {
     const uint8_t *at = bytes.data;
-    const uint8_t *end = at + bytes.size;
+    const uint8_t *end = ps_span_end(bytes);
     while (at < end) {
         struct ps_wire_field field;
         enum ps_code rc = PS_OK;

@@ -14,9 +14,9 @@ PS_MUST_CHECK enum ps_code ps_bundle_merge(const struct ps_bundle_ticket *ticket
                                            const struct ps_bundle_rows *const *parts,
                                            size_t part_count, struct ps_error *err);
 
-/* Decides the save, after ps_bundle_merge, and gives all files their final names. If PREFIX existed,
- * it stays readable until the new one is durable and decided. After a failure the save may be decided
- * nevertheless: ps_bundle_abandon finds out. Errors: the files'. */
+/* Decides the save, after ps_bundle_merge, and gives all files their final names. If PREFIX
+ * existed, it stays readable until the new one is durable and decided. After a failure the save may
+ * be decided nevertheless: ps_bundle_abandon finds out. Errors: the files'. */
 PS_MUST_CHECK enum ps_code ps_bundle_commit(const struct ps_bundle_ticket *ticket,
                                             struct ps_error *err);
 

@@ -9,7 +9,8 @@
 #include "checkpoint/varint.h"
 #include "core/alloc.h"
 
-/* Large enough for a disk to run at full speed, aligned so that writes can bypass the page cache. */
+/* Large enough for a disk to run at full speed, aligned so that writes can bypass the page
+ * cache. */
 enum { BUFFER_BYTES = 1 << 20, BUFFER_ALIGN = 4096 };
 
 struct ps_bundle_part {

@@ -170,7 +170,7 @@ enum ps_code ps_bundle_rows_decode(struct ps_span bytes, struct ps_bundle_rows *
                                    struct ps_error *err)
 {
     const uint8_t *at = bytes.data;
-    const uint8_t *end = at + bytes.size;
+    const uint8_t *end = ps_span_end(bytes);
     while (at < end) {
         struct ps_span key, value;
         struct ps_bundle_entry entry;

@@ -13,7 +13,7 @@ struct ps_bundle_writer_options {
 };
 
 /* Begins a save to prefix, creating its directory. What an earlier crash left of this prefix is
- * completed or swept away, so the caller must be the only one that saves to it. options may be NULL.
+ * completed or swept away, so the caller must be the only one that saves to it. options: or NULL.
  * Errors: INVALID_ARGUMENT (prefix); the files'. Threads: one at a time. */
 PS_MUST_CHECK enum ps_code ps_bundle_writer_create(const char *prefix,
                                                    const struct ps_bundle_writer_options *options,

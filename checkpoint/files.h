@@ -1,4 +1,4 @@
-/* The file system as a small table of functions: POSIX in production, faults and crashes in tests. */
+/* The file system as a small table of functions: POSIX, or faults and crashes in tests. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PARAMD_CHECKPOINT_FILES_H
 #define PARAMD_CHECKPOINT_FILES_H

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "checkpoint/varint.h"
+
 /* Number: how many significant bytes, then those bytes, highest first. */
 size_t ps_ordered_put_number(uint8_t out[PS_ORDERED_NUMBER_BYTES], uint64_t value)
 {
@@ -155,7 +157,7 @@ enum ps_code ps_ordered_slice_key_parse(struct ps_span key, struct ps_buf *name,
                                         struct ps_slice *slice_out, struct ps_error *err)
 {
     const uint8_t *at = key.data;
-    const uint8_t *end = key.data + key.size;
+    const uint8_t *end = ps_span_end(key);
     uint64_t number;
     *slice_out = (struct ps_slice){ .rank = 0 };
     if (!ps_ordered_get_number(&at, end, &number) || number != 0) {

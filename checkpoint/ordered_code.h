@@ -18,7 +18,7 @@ PS_MUST_CHECK enum ps_code ps_ordered_slice_key_parse(struct ps_span key, struct
                                                       struct ps_slice *slice_out,
                                                       struct ps_error *err);
 
-/* The bricks, for tests and for those who need order-preserving keys. At most 9, 10 and 10 bytes. */
+/* The bricks, for tests and for those who need order-preserving keys. At most 9 and 10 bytes. */
 enum { PS_ORDERED_NUMBER_BYTES = 10 };
 size_t ps_ordered_put_number(uint8_t out[PS_ORDERED_NUMBER_BYTES], uint64_t value);
 size_t ps_ordered_put_signed(uint8_t out[PS_ORDERED_NUMBER_BYTES], int64_t value);

@@ -237,7 +237,7 @@ static enum ps_code remove_stale(const struct scan *scan, struct ps_error *err)
 static enum ps_code finish_removal(const struct scan *scan, struct ps_error *err)
 {
     enum ps_code rc;
-    /* An index beside the marker: the prefix was saved again, and these data files are the new ones. */
+    /* An index beside the marker: the prefix was saved again, and the data files are its own. */
     if (!has_kind(scan, PS_BUNDLE_INDEX)) {
         PS_TRY(done, rc, remove_kind(scan, PS_BUNDLE_DATA, err));
         PS_TRY(done, rc, sync_directory(scan, err));

@@ -16,7 +16,7 @@ struct ps_survey {
 };
 
 struct ps_resolution {
-    uint64_t commit_through; /* every number up to here counts, above it nothing does */
+    uint64_t commit_through;            /* every number up to here counts, above it nothing does */
     uint64_t burnt[PS_MAX_OPEN_PUSHES]; /* except these, which are empty pushes; rising */
     size_t burnt_count;
 };

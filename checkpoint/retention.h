@@ -21,8 +21,8 @@ void ps_retention_init(struct ps_retention *retention, const struct ps_retention
                        double now_s);
 void ps_retention_clean(struct ps_retention *retention); /* takes NULL */
 
-/* After a restart: goes on with what the state file said (refreshed, so that every checkpoint exists
- * and has a time). Takes state's contents. A period that was running goes on. */
+/* After a restart: goes on with what the state file said (refreshed, so that every checkpoint
+ * exists and has a time). Takes state's contents. A period that was running goes on. */
 void ps_retention_recover(struct ps_retention *retention, struct ps_state *state_take);
 
 /* A checkpoint was saved at now_s: it becomes the latest. What is to be removed now is appended to

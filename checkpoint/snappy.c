@@ -58,7 +58,7 @@ enum ps_code ps_snappy_decompress(struct ps_span compressed, size_t limit_bytes,
                                   struct ps_error *err)
 {
     const uint8_t *at = compressed.data;
-    const uint8_t *end = at + compressed.size;
+    const uint8_t *end = ps_span_end(compressed);
     uint32_t total;
     out->size = 0;
     if (!ps_varint_get32(&at, end, &total)) { return ps_fail(err, PS_DATA_LOSS, "%s", corrupted); }

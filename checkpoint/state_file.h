@@ -1,4 +1,4 @@
-/* The `checkpoint` state file: which checkpoints of a directory exist, in TensorFlow's text form. */
+/* The `checkpoint` state file: the checkpoints of a directory, in TensorFlow's text form. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PARAMD_CHECKPOINT_STATE_FILE_H
 #define PARAMD_CHECKPOINT_STATE_FILE_H

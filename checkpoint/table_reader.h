@@ -9,7 +9,7 @@ struct ps_file;
 struct ps_table_reader;
 
 /* What a table may ask of us. Blocks: TensorFlow's are 256 KiB plus one entry, and an entry grows
- * only with the slices of its tensor. Keys: a name of 4 KiB, every byte escaped, fits eight times. */
+ * only with the slices of its tensor. Keys: a name of 4 KiB, every byte escaped, fits often. */
 enum { PS_TABLE_BLOCK_LIMIT_BYTES = 64 << 20, PS_TABLE_KEY_LIMIT_BYTES = 64 << 10 };
 
 /* Reads footer and index. file and path (for messages) are borrowed until the destroy.

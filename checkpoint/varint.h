@@ -7,7 +7,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/bytes.h"
+
 enum { PS_VARINT64_BYTES = 10 };
+
+/* Behind the last byte; a span of nothing may have no address to add to. */
+static inline const uint8_t *ps_span_end(struct ps_span span)
+{
+    return span.size == 0 ? span.data : span.data + span.size;
+}
 
 /* Writes value to out (room for PS_VARINT64_BYTES) and returns how many bytes it took. */
 static inline size_t ps_varint_put(uint8_t *out, uint64_t value)

@@ -15,22 +15,22 @@ static enum ps_code exchange(struct psi_peer *peer, enum ps_method method, struc
     return rc;
 }
 
-#define PSI_DEFINE_CALL(name, id)                                                               \
-    enum ps_code psi_call_##name(struct psi_peer *peer,                                         \
-                                 const struct ps_##name##_request *request, int64_t timeout_ms, \
-                                 struct ps_##name##_reply *reply_out, struct ps_error *err)     \
-    {                                                                                           \
-        struct ps_arena *arena = &peer->session->arena;                                         \
-        struct ps_buf head = { NULL, 0, 0 };                                                    \
-        struct ps_answer answer = { 0 };                                                        \
-        enum ps_code rc;                                                                        \
-        ps_arena_reset(arena);                                                                  \
-        PS_TRY(done, rc, ps_encode_##name##_request(request, &head, err));                      \
-        PS_TRY(done, rc, exchange(peer, PS_METHOD_##id, &head, timeout_ms, &answer, err));      \
-        rc = ps_decode_##name##_reply(answer.message.head, arena, reply_out, err);              \
-    done:                                                                                       \
-        ps_answer_clean(&answer);                                                               \
-        ps_buf_clean(&head);                                                                    \
-        return rc;                                                                              \
+#define PSI_DEFINE_CALL(name, id)                                                                  \
+    enum ps_code psi_call_##name(struct psi_peer *peer, const struct ps_##name##_request *request, \
+                                 int64_t timeout_ms, struct ps_##name##_reply *reply_out,          \
+                                 struct ps_error *err)                                             \
+    {                                                                                              \
+        struct ps_arena *arena = &peer->session->arena;                                            \
+        struct ps_buf head = { NULL, 0, 0 };                                                       \
+        struct ps_answer answer = { 0 };                                                           \
+        enum ps_code rc;                                                                           \
+        ps_arena_reset(arena);                                                                     \
+        PS_TRY(done, rc, ps_encode_##name##_request(request, &head, err));                         \
+        PS_TRY(done, rc, exchange(peer, PS_METHOD_##id, &head, timeout_ms, &answer, err));         \
+        rc = ps_decode_##name##_reply(answer.message.head, arena, reply_out, err);                 \
+    done:                                                                                          \
+        ps_answer_clean(&answer);                                                                  \
+        ps_buf_clean(&head);                                                                       \
+        return rc;                                                                                 \
     }
 PSI_CALLS(PSI_DEFINE_CALL)

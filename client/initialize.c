@@ -73,8 +73,8 @@ static enum ps_code check_list(struct ps_session *session, ps_var *const *vars, 
 static void initialize(struct ps_session *session, ps_var *const *vars, size_t count, bool force)
 {
     struct ps_error err = PS_ERROR_INIT;
-    if (check_list(session, vars, count, &err) != PS_OK
-        || run_initializers(session, vars, count, force, &err) != PS_OK) {
+    if (check_list(session, vars, count, &err) != PS_OK ||
+        run_initializers(session, vars, count, force, &err) != PS_OK) {
         psi_fail(session, &err);
         return;
     }

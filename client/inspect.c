@@ -122,10 +122,9 @@ static enum ps_code give_error(const struct ps_error *from, struct ps_error *err
 
 static enum ps_code say_hello(struct ps_inspector *inspector, int i, struct ps_error *err)
 {
-    const struct ps_hello_request hello = { .protocol = PS_PROTOCOL,
-                                            .version = PS_VERSION,
-                                            .job_name = "admin",
-                                            .task_index = -1 };
+    const struct ps_hello_request hello = {
+        .protocol = PS_PROTOCOL, .version = PS_VERSION, .job_name = "admin", .task_index = -1
+    };
     struct ps_inspect_peer *peer = &inspector->peers[i];
     struct ps_outgoing request = { 0 };
     struct ps_answer answer = { 0 };
@@ -133,8 +132,9 @@ static enum ps_code say_hello(struct ps_inspector *inspector, int i, struct ps_e
     ps_arena_reset(&inspector->arenas[i]);
     peer->hello = (struct ps_hello_reply){ 0 };
     PS_TRY(unsent, rc, ps_encode_hello_request(&hello, &request.head, err));
-    PS_TRY(done, rc, ps_channel_call(inspector->channels[i], PS_METHOD_HELLO, &request,
-                                     inspector->deadline_ms, false, &answer, err));
+    PS_TRY(done, rc,
+           ps_channel_call(inspector->channels[i], PS_METHOD_HELLO, &request,
+                           inspector->deadline_ms, false, &answer, err));
     rc = ps_decode_hello_reply(answer.message.head, &inspector->arenas[i], &peer->hello, err);
     if (rc == PS_OK && peer->hello.protocol != PS_PROTOCOL) {
         rc = ps_fail(err, PS_UNIMPLEMENTED,

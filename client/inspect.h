@@ -70,8 +70,8 @@ struct ps_inspect_variable {
     struct ps_definition definition;
     struct ps_inspect_slice *slices;
     size_t slice_count;
-    bool initialized;      /* every slice is listed and has a value */
-    uint64_t bytes;        /* of the slices that are listed */
+    bool initialized; /* every slice is listed and has a value */
+    uint64_t bytes;   /* of the slices that are listed */
     uint64_t slot_bytes;
     uint64_t update_count; /* of the slice with the most */
     const char *const *slots;

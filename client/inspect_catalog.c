@@ -277,12 +277,13 @@ static enum ps_code read_slice(struct ps_inspector *inspector,
     if (rc == PS_OK) { rc = check_slice(variable, slice, err); }
     if (rc != PS_OK) { return rc; }
 
-    int64_t row_bytes = ps_shape_row_elements(&definition->shape) * ps_dtype_size(definition->dtype);
+    int64_t row_bytes = ps_shape_row_elements(&definition->shape) *
+                        ps_dtype_size(definition->dtype);
     uint64_t left = (uint64_t)((last - first) * row_bytes);
     struct ps_read_request request = { .header = inspector->peers[position].hello.header,
                                        .handle = slice->handle,
-                                       .offset =
-                                           (uint64_t)((first - slice->rows.start) * row_bytes) };
+                                       .offset = (uint64_t)((first - slice->rows.start) *
+                                                            row_bytes) };
     data += (first - rows.start) * row_bytes;
     while (left > 0) {
         request.size = left < PS_CHUNK_BYTES ? left : PS_CHUNK_BYTES;
@@ -308,7 +309,8 @@ enum ps_code ps_inspect_read(struct ps_inspector *inspector,
     *tensor_out = (struct ps_tensor){ 0 };
     if (rows.start < 0 || rows.count < 0 || rows.start > row_count ||
         rows.count > row_count - rows.start) {
-        return ps_fail(err, PS_OUT_OF_RANGE, "variable '%s' has %lld rows; rows %lld to %lld are not all of them",
+        return ps_fail(err, PS_OUT_OF_RANGE,
+                       "variable '%s' has %lld rows; rows %lld to %lld are not all of them",
                        definition->name, (long long)row_count, (long long)rows.start,
                        (long long)(rows.start + rows.count));
     }
@@ -328,10 +330,10 @@ static enum ps_code check_value(const struct ps_definition *definition, size_t s
     bool shape_fits = ps_shape_equal(&definition->shape, &value->shape) ||
                       (definition->free_shape && slice_count == 1);
     if (shape_fits && definition->dtype == value->dtype) { return PS_OK; }
-    return ps_fail(err, PS_INVALID_ARGUMENT,
-                   "variable '%s' is %s%s, but the value is %s%s", definition->name,
-                   ps_dtype_name((int)definition->dtype), ps_shape_format(&definition->shape, want),
-                   ps_dtype_name((int)value->dtype), ps_shape_format(&value->shape, have));
+    return ps_fail(err, PS_INVALID_ARGUMENT, "variable '%s' is %s%s, but the value is %s%s",
+                   definition->name, ps_dtype_name((int)definition->dtype),
+                   ps_shape_format(&definition->shape, want), ps_dtype_name((int)value->dtype),
+                   ps_shape_format(&value->shape, have));
 }
 
 enum ps_code ps_inspect_assign(struct ps_inspector *inspector,

@@ -12,11 +12,11 @@
 
 enum {
     HELLO_TIMEOUT_MS = 2000,
-    POLL_MS = 100,           /* between two rounds of hellos to who is missing */
+    POLL_MS = 100, /* between two rounds of hellos to who is missing */
     FIRST_LINE_MS = 3000,
     SECOND_LINE_MS = 10000,
     LATER_LINES_MS = 30000,
-    MOST_ATTACH_ROUNDS = 20  /* against another process that wants the same place */
+    MOST_ATTACH_ROUNDS = 20 /* against another process that wants the same place */
 };
 
 static int64_t now_ms(void)

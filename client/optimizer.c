@@ -32,21 +32,21 @@ ps_optimizer *ps_sgd(ps_session *session, double learning_rate)
 
 ps_optimizer *ps_momentum(ps_session *session, double learning_rate, double momentum)
 {
-    return make(session, PS_UPDATE_MOMENTUM, "Momentum", learning_rate,
-                (double[]){ momentum, 0.0 }, 2);
+    return make(session, PS_UPDATE_MOMENTUM, "Momentum", learning_rate, (double[]){ momentum, 0.0 },
+                2);
 }
 
 ps_optimizer *ps_nesterov(ps_session *session, double learning_rate, double momentum)
 {
-    return make(session, PS_UPDATE_MOMENTUM, "Momentum", learning_rate,
-                (double[]){ momentum, 1.0 }, 2);
+    return make(session, PS_UPDATE_MOMENTUM, "Momentum", learning_rate, (double[]){ momentum, 1.0 },
+                2);
 }
 
 ps_optimizer *ps_adam(ps_session *session, double learning_rate, double beta1, double beta2,
                       double epsilon)
 {
-    return make(session, PS_UPDATE_ADAM, "Adam", learning_rate,
-                (double[]){ beta1, beta2, epsilon }, 3);
+    return make(session, PS_UPDATE_ADAM, "Adam", learning_rate, (double[]){ beta1, beta2, epsilon },
+                3);
 }
 
 void ps_set_learning_rate(ps_optimizer *optimizer, double learning_rate)
@@ -129,12 +129,13 @@ void ps_assign_shaped(ps_var *var, const void *data, struct ps_shape shape)
         return;
     }
     var->shape = shape;
-    var->size_bytes =
-        (size_t)ps_shape_elements(&shape) * (size_t)ps_dtype_size(var->definition.dtype);
+    var->size_bytes = (size_t)ps_shape_elements(&shape) *
+                      (size_t)ps_dtype_size(var->definition.dtype);
     var->slices[0].rows = (struct ps_rows){ 0, ps_shape_rows(&shape) };
     var->slices[0].size_bytes = var->size_bytes;
-    struct ps_update update = { .kind = PS_UPDATE_ASSIGN, .name = "", .has_shape = true,
-                                .shape = shape };
+    struct ps_update update = {
+        .kind = PS_UPDATE_ASSIGN, .name = "", .has_shape = true, .shape = shape
+    };
     ps_binding binding = { var, (void *)data, 0 };
     psi_push_wait(var->session, &update, &binding, 1);
 }

@@ -46,20 +46,20 @@ typedef struct ps_optimizer ps_optimizer;
 /* Everything a session can be told; zero-initialise, then set what differs. Times are in
  * milliseconds; 0 takes the default that is named. */
 typedef struct ps_options {
-    const char *ps_hosts;     /* "h1:2222,h2:2222" */
-    const char *worker_hosts; /* likewise; may be NULL: then worker_count tells how many */
-    const char *cluster;      /* ClusterSpec: a JSON file, or the JSON itself */
-    const char *job_name;     /* "worker" if NULL and ps_hosts is given */
-    int task_index;           /* of this worker */
-    int worker_count;         /* used where no description names the workers; 0: unknown */
-    int64_t start_timeout_ms; /* waiting for ps tasks at the start; 300,000 */
-    int64_t call_timeout_ms;  /* waiting for a ps task later on; 120,000 */
+    const char *ps_hosts;      /* "h1:2222,h2:2222" */
+    const char *worker_hosts;  /* likewise; may be NULL: then worker_count tells how many */
+    const char *cluster;       /* ClusterSpec: a JSON file, or the JSON itself */
+    const char *job_name;      /* "worker" if NULL and ps_hosts is given */
+    int task_index;            /* of this worker */
+    int worker_count;          /* used where no description names the workers; 0: unknown */
+    int64_t start_timeout_ms;  /* waiting for ps tasks at the start; 300,000 */
+    int64_t call_timeout_ms;   /* waiting for a ps task later on; 120,000 */
     int64_t resend_timeout_ms; /* an unanswered message is sent again after; 20,000 */
-    int eager;      /* pushes are applied on arrival: faster, exactly once per ps task only */
-    int checksums;  /* CRC-32C of tensor bytes on the wire, both ways */
-    int round_robin; /* placement by turns instead of by bytes */
+    int eager;          /* pushes are applied on arrival: faster, exactly once per ps task only */
+    int checksums;      /* CRC-32C of tensor bytes on the wire, both ways */
+    int round_robin;    /* placement by turns instead of by bytes */
     int no_environment; /* use these options alone: no PS_*, no TF_CONFIG */
-    int quiet;      /* print nothing but errors */
+    int quiet;          /* print nothing but errors */
 } ps_options;
 
 /* Starts from the command line and the environment (flags, then PS_*, then TF_CONFIG): takes its own
@@ -84,8 +84,8 @@ PS_API void ps_abandon(ps_session *session, enum ps_code code, const char *messa
  * table is in the README). Takes NULL. */
 PS_API int ps_finish(ps_session *session);
 
-PS_API int ps_task(const ps_session *session);     /* index of this worker */
-PS_API int ps_workers(const ps_session *session);  /* how many workers the cluster has, at least 1 */
+PS_API int ps_task(const ps_session *session);    /* index of this worker */
+PS_API int ps_workers(const ps_session *session); /* how many workers the cluster has, at least 1 */
 PS_API int ps_ps_tasks(const ps_session *session); /* how many ps tasks */
 
 /* ---- Where variables go ---- */
@@ -96,8 +96,8 @@ PS_API int ps_device_push(ps_session *session, const char *device);
 PS_API int ps_device_pop(ps_session *session); /* returns 0 */
 
 /* PS_DEVICE(session, "/job:ps/task:7") { ... }   Do not leave the block by break or return. */
-#define PS_DEVICE(session, device)                                                       \
-    for (int ps_scope_open = ps_device_push((session), (device)); ps_scope_open;         \
+#define PS_DEVICE(session, device)                                               \
+    for (int ps_scope_open = ps_device_push((session), (device)); ps_scope_open; \
          ps_scope_open = ps_device_pop(session))
 
 /* ---- Initial values, computed on the ps tasks ---- */
@@ -135,10 +135,10 @@ PS_API ps_init ps_tensor_value(const void *data);
 #define PS_COUNT_(...) (sizeof((const int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t))
 /* PS_SHAPE(784, 200); PS_SCALAR for a scalar. */
 #define PS_SHAPE(...) ((struct ps_shape){ (int)PS_COUNT_(__VA_ARGS__), { __VA_ARGS__ } })
-#define PS_SCALAR ((struct ps_shape){ 0, { 0 } })
+#define PS_SCALAR     ((struct ps_shape){ 0, { 0 } })
 
 enum ps_partition {
-    PS_SPLIT_AUTO = 0,          /* split by rows above a size (a bytes; 0: 16 MiB) */
+    PS_SPLIT_AUTO = 0, /* split by rows above a size (a bytes; 0: 16 MiB) */
     PS_SPLIT_NONE = 1,
     PS_SPLIT_FIXED = 2,         /* into a parts */
     PS_SPLIT_VARIABLE_AXIS = 3, /* at most a bytes a part, at most b parts (0: no limit) */
@@ -256,17 +256,17 @@ PS_API void ps_report_test(ps_session *session, double accuracy);
 
 /* What this session did so far; times are wall time of the calling thread since the first pull. */
 typedef struct ps_stats {
-    int64_t steps;             /* pushes of optimizers by this worker */
-    uint64_t pulls, pushes;    /* calls */
+    int64_t steps;          /* pushes of optimizers by this worker */
+    uint64_t pulls, pushes; /* calls */
     uint64_t pulled_bytes, pushed_bytes;
-    uint64_t refused;          /* pushes that the ps tasks refused */
-    uint64_t dropped;          /* pushes dropped as too late (synchronous modes) */
-    uint64_t retries;          /* streams that broke and were taken up again */
-    double mean_staleness;     /* steps of others between a pull and the commit of its push */
-    double compute_seconds;    /* outside this library */
+    uint64_t refused;             /* pushes that the ps tasks refused */
+    uint64_t dropped;             /* pushes dropped as too late (synchronous modes) */
+    uint64_t retries;             /* streams that broke and were taken up again */
+    double mean_staleness;        /* steps of others between a pull and the commit of its push */
+    double compute_seconds;       /* outside this library */
     double communication_seconds; /* moving tensors and waiting for their acknowledgement */
-    double wait_seconds;       /* waiting for credit, for a lost ps task or for another worker */
-    double examples;           /* as reported */
+    double wait_seconds;          /* waiting for credit, for a lost ps task or for another worker */
+    double examples;              /* as reported */
     double last_loss, test_accuracy; /* NaN: not reported */
 } ps_stats;
 PS_API void ps_get_stats(const ps_session *session, ps_stats *stats_out);

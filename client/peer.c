@@ -50,9 +50,9 @@ static bool produce(void *ctx, struct ps_outgoing *out)
     struct psi_peer *peer = ctx;
     struct ps_session *session = peer->session;
     ps_mutex_lock(&session->lock);
-    bool sends = peer->state != PSI_PEER_ENDING
-                 && ((!session->failed && psi_pull_produce_locked(peer, out))
-                     || psi_push_produce_locked(peer, out));
+    bool sends = peer->state != PSI_PEER_ENDING &&
+                 ((!session->failed && psi_pull_produce_locked(peer, out)) ||
+                  psi_push_produce_locked(peer, out));
     ps_mutex_unlock(&session->lock);
     return sends;
 }

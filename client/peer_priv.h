@@ -7,8 +7,7 @@
 
 /* Makes the channels; no traffic yet. */
 PS_MUST_CHECK enum ps_code psi_peer_init(struct psi_peer *peer, struct ps_session *session,
-                                         uint32_t index, const char *address,
-                                         struct ps_error *err);
+                                         uint32_t index, const char *address, struct ps_error *err);
 /* The stream has closed. Takes half-made peers. */
 void psi_peer_clean(struct psi_peer *peer);
 

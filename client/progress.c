@@ -46,8 +46,8 @@ void ps_get_stats(const ps_session *session, ps_stats *stats_out)
     ps_mutex_lock(&locked->lock);
     *stats_out = session->stats;
     uint64_t commits = session->staleness_count;
-    stats_out->mean_staleness =
-        commits > 0 ? (double)session->staleness_sum / (double)commits : 0.0;
+    stats_out->mean_staleness = commits > 0 ? (double)session->staleness_sum / (double)commits
+                                            : 0.0;
     ps_mutex_unlock(&locked->lock);
     int64_t all = session->first_pull_ns > 0 ? now_of_clock() - session->first_pull_ns : 0;
     stats_out->wait_seconds = seconds(session->wait_ns);
@@ -139,8 +139,8 @@ static json_t *summary_of(struct ps_session *session, int exit_code)
         (json_int_t)stats.pushed_bytes, "refused", (json_int_t)stats.refused, "dropped",
         (json_int_t)stats.dropped, "retries", (json_int_t)stats.retries, "mean_staleness",
         stats.mean_staleness, "compute_seconds", stats.compute_seconds, "communication_seconds",
-        stats.communication_seconds, "wait_seconds", stats.wait_seconds, "examples",
-        stats.examples, "last_loss", number_or_null(stats.last_loss), "test_accuracy",
+        stats.communication_seconds, "wait_seconds", stats.wait_seconds, "examples", stats.examples,
+        "last_loss", number_or_null(stats.last_loss), "test_accuracy",
         number_or_null(stats.test_accuracy), "exit_code", exit_code, "message",
         ps_message(session));
 }
@@ -153,9 +153,10 @@ void psi_progress_write_summary(struct ps_session *session, int exit_code)
     snprintf(path, sizeof path, "%s/worker-%d.json", directory, session->settings.task_index);
     snprintf(temporary, sizeof temporary, "%s.tmp.%ld", path, (long)getpid());
     json_t *summary = summary_of(session, exit_code);
-    bool written = summary != NULL
-                   && json_dump_file(summary, temporary, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) == 0
-                   && rename(temporary, path) == 0;
+    bool written = summary != NULL &&
+                   json_dump_file(summary, temporary, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) ==
+                       0 &&
+                   rename(temporary, path) == 0;
     if (!written) { ps_log(PS_LOG_WARN, "session", "cannot write the summary %s", path); }
     json_decref(summary);
 }

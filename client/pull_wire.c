@@ -96,8 +96,8 @@ bool psi_pull_produce_locked(struct psi_peer *peer, struct ps_outgoing *out)
 
 static bool has_arrived(const struct psi_share *share, uint32_t index)
 {
-    return index < share->frame_capacity
-           && (share->frames_arrived[index / 8u] >> (index % 8u) & 1u) != 0;
+    return index < share->frame_capacity &&
+           (share->frames_arrived[index / 8u] >> (index % 8u) & 1u) != 0;
 }
 
 static bool mark_arrived(struct psi_share *share, uint32_t index)
@@ -125,8 +125,7 @@ static const struct psi_run *find_run(const struct psi_share *share, uint32_t ha
             high = middle;
         }
     }
-    bool found = low < share->first_asked + share->asked_count
-                 && share->runs[low].handle == handle;
+    bool found = low < share->first_asked + share->asked_count && share->runs[low].handle == handle;
     return found ? &share->runs[low] : NULL;
 }
 

@@ -177,9 +177,7 @@ bool psi_push_consume_locked(struct psi_peer *peer, const struct ps_data_reply *
     struct ps_pusher *pusher = &session->pusher;
     uint64_t decided_before = pusher->decided_through;
     note_commit(peer, reply);
-    if (reply->credit_bytes > 0) {
-        ps_pusher_set_credit(pusher, peer->index, reply->credit_bytes);
-    }
+    if (reply->credit_bytes > 0) { ps_pusher_set_credit(pusher, peer->index, reply->credit_bytes); }
     switch (reply->kind) {
     case PS_REPLY_STAGED: ps_pusher_staged(pusher, peer->index, reply->seq); break;
     case PS_REPLY_REFUSED: refuse(peer, reply); break;

@@ -174,9 +174,7 @@ void ps_pusher_refused(struct ps_pusher *pusher, uint32_t peer, uint64_t seq, en
     flight->refused = true;
     flight->code = code;
     flight->refusing_peer = peer;
-    for (uint32_t i = 0; i < flight->part_count; i++) {
-        flight->parts[i].state = PS_PART_WITHDRAW;
-    }
+    for (uint32_t i = 0; i < flight->part_count; i++) { flight->parts[i].state = PS_PART_WITHDRAW; }
 }
 
 void ps_pusher_withdrawn(struct ps_pusher *pusher, uint32_t peer, uint64_t seq)

@@ -15,8 +15,8 @@
  * decided_through rides on every message, and goes alone when there is no other. */
 
 enum ps_part_state {
-    PS_PART_SENDING,  /* frames from next_frame on are still to be sent */
-    PS_PART_SENT,     /* all were sent, no answer yet */
+    PS_PART_SENDING, /* frames from next_frame on are still to be sent */
+    PS_PART_SENT,    /* all were sent, no answer yet */
     PS_PART_STAGED,
     PS_PART_WITHDRAW, /* a withdrawal is to be sent */
     PS_PART_WITHDRAW_SENT,
@@ -38,10 +38,10 @@ struct ps_flight {
     struct ps_flight *next; /* by rising seq */
     uint64_t seq;
     bool decided;
-    bool refused;            /* decided, or being decided, as an empty push */
-    enum ps_code code;       /* why it was refused */
+    bool refused;      /* decided, or being decided, as an empty push */
+    enum ps_code code; /* why it was refused */
     uint32_t refusing_peer;
-    void *user;              /* the caller's, untouched */
+    void *user; /* the caller's, untouched */
     uint32_t part_count;
     struct ps_part parts[]; /* by rising peer */
 };

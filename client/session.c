@@ -8,13 +8,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "client/call_priv.h"
 #include "client/join_priv.h"
 #include "client/peer_priv.h"
 #include "client/progress_priv.h"
 #include "client/settings_priv.h"
 #include "client/ticket_priv.h"
 #include "client/transfer_priv.h"
-#include "client/call_priv.h"
 #include "client/variable_priv.h"
 #include "core/alloc.h"
 #include "core/clock.h"
@@ -220,8 +220,8 @@ static void say_goodbye(struct ps_session *session)
     for (uint32_t i = 0; i < session->peer_count; i++) {
         struct ps_finish_reply reply;
         struct ps_error err = PS_ERROR_INIT;
-        enum ps_code rc =
-            psi_call_finish(&session->peers[i], &request, FINISH_TIMEOUT_MS, &reply, &err);
+        enum ps_code rc = psi_call_finish(&session->peers[i], &request, FINISH_TIMEOUT_MS, &reply,
+                                          &err);
         if (rc != PS_OK) {
             ps_log(psi_usable(session) ? PS_LOG_WARN : PS_LOG_DEBUG, "session",
                    "cannot take leave: %s", err.message);

@@ -92,8 +92,8 @@ struct psi_share {
     uint32_t frame_count;
     uint64_t size_bytes;
     /* pull only, guarded by the session's lock */
-    uint64_t pull_seq;       /* of the request under way; 0: to be asked for */
-    uint32_t first_asked;    /* runs of that request: at most PS_MAX_PIECES */
+    uint64_t pull_seq;    /* of the request under way; 0: to be asked for */
+    uint32_t first_asked; /* runs of that request: at most PS_MAX_PIECES */
     uint32_t asked_count;
     uint64_t bytes_missing;  /* of that request */
     uint8_t *frames_arrived; /* a bit a frame of the reply */
@@ -123,10 +123,10 @@ struct psi_ticket {
 };
 
 enum psi_peer_state {
-    PSI_PEER_DOWN,    /* no stream; one is opened when there is something to wait for */
+    PSI_PEER_DOWN, /* no stream; one is opened when there is something to wait for */
     PSI_PEER_OPENING,
     PSI_PEER_UP,
-    PSI_PEER_ENDING   /* ended by us, closed has not come yet */
+    PSI_PEER_ENDING /* ended by us, closed has not come yet */
 };
 
 /* One ps task, as this session sees it. */
@@ -140,7 +140,7 @@ struct psi_peer {
     /* guarded by the session's lock */
     enum psi_peer_state state;
     struct ps_stream *stream;
-    int64_t retry_at_ns;   /* DOWN: not before */
+    int64_t retry_at_ns; /* DOWN: not before */
     int64_t backoff_ms;
     int64_t heard_ns;      /* last message, or the last time nothing was awaited */
     int64_t down_since_ns; /* 0: up, or never needed */
@@ -192,8 +192,8 @@ struct ps_session {
     struct psi_ticket *tickets; /* by rising id */
     ps_ticket last_ticket;
     uint64_t last_pull_seq;
-    int64_t step;       /* as last heard of the home ps task */
-    int64_t pull_step;  /* step of the last pull: what gradients are computed from */
+    int64_t step;      /* as last heard of the home ps task */
+    int64_t pull_step; /* step of the last pull: what gradients are computed from */
     uint64_t staleness_sum, staleness_count, staleness_seq;
 };
 

@@ -79,8 +79,9 @@ static enum ps_code parse_number(const char *name, const char *text, long least,
     errno = 0;
     long number = strtol(text, &end, 10);
     if (errno != 0 || end == text || *end != '\0' || number < least || number > most) {
-        return ps_fail(err, PS_INVALID_ARGUMENT, "--%s=%s: a whole number from %ld to %ld is needed",
-                       name, text, least, most);
+        return ps_fail(err, PS_INVALID_ARGUMENT,
+                       "--%s=%s: a whole number from %ld to %ld is needed", name, text, least,
+                       most);
     }
     *number_out = number;
     return PS_OK;
@@ -166,8 +167,7 @@ static const char *from_environment(const ps_options *options, const char *name)
 }
 
 /* How many workers an unlisted cluster has: 0 if nobody says so, and workers are listed then. */
-static enum ps_code count_unlisted(const ps_options *options, long *count_out,
-                                   struct ps_error *err)
+static enum ps_code count_unlisted(const ps_options *options, long *count_out, struct ps_error *err)
 {
     *count_out = options->worker_count;
     const char *text = from_environment(options, "PS_WORKER_COUNT");
@@ -215,16 +215,17 @@ static enum ps_code load_listed(const ps_options *options, struct psi_settings *
     char index[16];
     snprintf(index, sizeof index, "%d", options->task_index);
     struct ps_cluster_inputs inputs = {
-        .flags = { .cluster = options->cluster, .ps_hosts = options->ps_hosts,
-                   .worker_hosts = options->worker_hosts, .job_name = options->job_name,
+        .flags = { .cluster = options->cluster,
+                   .ps_hosts = options->ps_hosts,
+                   .worker_hosts = options->worker_hosts,
+                   .job_name = options->job_name,
                    .task_index = options->task_index >= 0 ? index : NULL },
         .get_env = options->no_environment ? NULL : environment,
     };
     struct ps_cluster *cluster = &settings->cluster;
     enum ps_code rc = ps_cluster_config_load(&inputs, cluster, err);
     if (rc != PS_OK) { return rc; }
-    settings->task_index =
-        ps_cluster_worker_index(cluster, cluster->job_name, cluster->task_index);
+    settings->task_index = ps_cluster_worker_index(cluster, cluster->job_name, cluster->task_index);
     settings->worker_count = ps_cluster_worker_count(cluster);
     if (settings->task_index < 0) {
         return ps_fail(err, PS_INVALID_ARGUMENT,
@@ -240,12 +241,12 @@ enum ps_code psi_settings_load(const ps_options *options, struct psi_settings *s
 {
     struct psi_settings *settings = settings_out;
     memset(settings, 0, sizeof *settings);
-    settings->start_timeout_ms =
-        options->start_timeout_ms > 0 ? options->start_timeout_ms : START_TIMEOUT_MS;
-    settings->call_timeout_ms =
-        options->call_timeout_ms > 0 ? options->call_timeout_ms : CALL_TIMEOUT_MS;
-    settings->resend_timeout_ms =
-        options->resend_timeout_ms > 0 ? options->resend_timeout_ms : RESEND_TIMEOUT_MS;
+    settings->start_timeout_ms = options->start_timeout_ms > 0 ? options->start_timeout_ms
+                                                               : START_TIMEOUT_MS;
+    settings->call_timeout_ms = options->call_timeout_ms > 0 ? options->call_timeout_ms
+                                                             : CALL_TIMEOUT_MS;
+    settings->resend_timeout_ms = options->resend_timeout_ms > 0 ? options->resend_timeout_ms
+                                                                 : RESEND_TIMEOUT_MS;
     settings->eager = options->eager != 0;
     settings->checksums = options->checksums != 0;
     settings->quiet = options->quiet != 0;

@@ -7,7 +7,7 @@
 
 /* Owned copies of the flags that were taken out of argv. */
 struct psi_flags {
-    ps_options options;   /* strings point into argv */
+    ps_options options; /* strings point into argv */
     const char *log_level;
     const char *log_format;
 };

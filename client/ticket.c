@@ -20,10 +20,9 @@ static enum ps_code check_binding(struct ps_session *session, const ps_binding *
     size_t elements = ps_elements(var);
     if (binding->count != 0 && binding->count != elements) {
         char shape[PS_SHAPE_TEXT_BYTES];
-        return ps_fail(err, PS_INVALID_ARGUMENT,
-                       "variable '%s' has %zu elements %s, but its binding says %zu",
-                       var->definition.name, elements, ps_shape_format(&var->shape, shape),
-                       binding->count);
+        return ps_fail(
+            err, PS_INVALID_ARGUMENT, "variable '%s' has %zu elements %s, but its binding says %zu",
+            var->definition.name, elements, ps_shape_format(&var->shape, shape), binding->count);
     }
     if (binding->data == NULL && elements > 0) {
         return ps_fail(err, PS_INVALID_ARGUMENT, "the binding of variable '%s' has no data (NULL)",
@@ -97,8 +96,8 @@ static enum ps_code plan_frames(struct psi_share *share, struct ps_error *err)
             struct psi_run piece = rest;
             if (piece.size > PS_CHUNK_BYTES) { piece.size = PS_CHUNK_BYTES; }
             struct psi_frame *frame = &frames[frame_count - 1];
-            if (frame->run_count == PS_MAX_PIECES
-                || (frame->run_count > 0 && frame->size + piece.size > PS_CHUNK_BYTES)) {
+            if (frame->run_count == PS_MAX_PIECES ||
+                (frame->run_count > 0 && frame->size + piece.size > PS_CHUNK_BYTES)) {
                 frame = &frames[frame_count++];
                 frame->first_run = run_count;
             }

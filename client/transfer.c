@@ -190,7 +190,8 @@ static enum ps_code wait_for_credit(struct ps_session *session, struct admission
                                     struct ps_error *err)
 {
     int64_t entered = now_of_clock();
-    struct psi_wait wait = { .ready = is_admitted, .ctx = admission,
+    struct psi_wait wait = { .ready = is_admitted,
+                             .ctx = admission,
                              .what = "credit for another push" };
     bool ready = psi_wait(session, &wait);
     session->wait_ns += now_of_clock() - entered;
@@ -243,7 +244,8 @@ static enum ps_code launch(struct ps_session *session, struct psi_ticket *ticket
 {
     for (uint32_t i = 0; i < ticket->share_count; i++) {
         const struct psi_share *share = &ticket->shares[i];
-        parts[i] = (struct ps_part){ .peer = share->peer, .frame_count = share->frame_count,
+        parts[i] = (struct ps_part){ .peer = share->peer,
+                                     .frame_count = share->frame_count,
                                      .size_bytes = share->size_bytes };
     }
     struct admission admission = { parts, ticket->share_count, ticket->header.eager, 0,
@@ -268,8 +270,9 @@ ps_ticket psi_push_start(struct ps_session *session, const struct ps_update *upd
     int64_t entered;
     enum ps_code rc;
     enter(session, &entered);
-    PS_TRY(fail, rc, psi_ticket_create(session, PSI_TICKET_PUSH, bindings, count,
-                                       step ? PSI_REACH_ALL : PSI_REACH_HOME, &ticket, &err));
+    PS_TRY(fail, rc,
+           psi_ticket_create(session, PSI_TICKET_PUSH, bindings, count,
+                             step ? PSI_REACH_ALL : PSI_REACH_HOME, &ticket, &err));
     PS_TRY(fail, rc, fill_header(ticket, update, &err));
     parts = ps_alloc_zero(ticket->share_count + 1u, sizeof *parts);
     if (parts == NULL) {

@@ -84,16 +84,15 @@ static enum ps_code own_initializer(const ps_init *init, const char *name,
 
 /* initialized_value(): the source's initializer runs again, from its own seed. */
 static enum ps_code borrowed_initializer(const ps_init *init, const struct ps_definition *wanted,
-                                         struct ps_initializer_spec *spec_out,
-                                         struct ps_error *err)
+                                         struct ps_initializer_spec *spec_out, struct ps_error *err)
 {
     const struct ps_var *source = init->source;
     if (source == NULL) {
         return ps_fail(err, PS_INVALID_ARGUMENT,
                        "variable '%s': initialized_value() of no variable (NULL)", wanted->name);
     }
-    if (!ps_shape_equal(&source->definition.shape, &wanted->shape)
-        || source->definition.dtype != wanted->dtype) {
+    if (!ps_shape_equal(&source->definition.shape, &wanted->shape) ||
+        source->definition.dtype != wanted->dtype) {
         char have[PS_SHAPE_TEXT_BYTES], want[PS_SHAPE_TEXT_BYTES];
         return ps_fail(err, PS_INVALID_ARGUMENT,
                        "variable '%s' is %s%s, but the initialized_value() of '%s' is %s%s",
@@ -163,8 +162,8 @@ static enum ps_code define(struct ps_var *var, struct ps_definition *wanted, con
     }
     if (rc != PS_OK) { return rc; }
     var->shape = wanted->shape;
-    var->size_bytes =
-        (size_t)ps_shape_elements(&wanted->shape) * (size_t)ps_dtype_size(wanted->dtype);
+    var->size_bytes = (size_t)ps_shape_elements(&wanted->shape) *
+                      (size_t)ps_dtype_size(wanted->dtype);
     var->definition.name = wanted->name;
     var->definition.dtype = wanted->dtype;
     if (wanted->initializer.kind == PS_INIT_TENSOR) {
@@ -183,11 +182,11 @@ static enum ps_code keep_slices(struct ps_var *var, const struct ps_declare_repl
     var->slices = ps_alloc_zero(reply->slice_count, sizeof *var->slices);
     if (var->slices == NULL) { return ps_fail(err, PS_RESOURCE_EXHAUSTED, "no memory"); }
     var->slice_count = reply->slice_count;
-    uint64_t row_bytes = (uint64_t)ps_shape_row_elements(&var->shape)
-                         * (uint64_t)ps_dtype_size(var->definition.dtype);
+    uint64_t row_bytes = (uint64_t)ps_shape_row_elements(&var->shape) *
+                         (uint64_t)ps_dtype_size(var->definition.dtype);
     int64_t next_row = 0;
     for (size_t i = 0; i < reply->slice_count; i++) {
-        const struct ps_slice *from = &reply->slices[i];
+        const struct ps_slice_place *from = &reply->slices[i];
         struct psi_slice *slice = &var->slices[i];
         if (from->task >= session->peer_count || from->rows.start != next_row) {
             return ps_fail(err, PS_INTERNAL, "ps/0 placed variable '%s' where nothing is",
@@ -224,10 +223,10 @@ static enum ps_code declare(struct ps_var *var, struct ps_error *err)
 static enum ps_code create_slices(struct ps_var *var, struct ps_error *err)
 {
     struct ps_session *session = var->session;
-    struct ps_slice *slices = ps_alloc_zero(var->slice_count, sizeof *slices);
+    struct ps_slice_place *slices = ps_alloc_zero(var->slice_count, sizeof *slices);
     if (slices == NULL) { return ps_fail(err, PS_RESOURCE_EXHAUSTED, "no memory"); }
     for (size_t i = 0; i < var->slice_count; i++) {
-        slices[i] = (struct ps_slice){ var->slices[i].peer, var->slices[i].rows };
+        slices[i] = (struct ps_slice_place){ var->slices[i].peer, var->slices[i].rows };
     }
     struct ps_create_request request = {
         .header = session->header,

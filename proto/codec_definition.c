@@ -127,7 +127,7 @@ static struct ps_definition definition_from_wire(struct psi_codec_in *in,
 
 /* ---- Slices ---- */
 
-static Paramd__Slice **slices_to_wire(struct psi_codec_out *out, const struct ps_slice *slices,
+static Paramd__Slice **slices_to_wire(struct psi_codec_out *out, const struct ps_slice_place *slices,
                                       size_t slice_count)
 {
     Paramd__Slice **list = psi_codec_out_take(out, slice_count, sizeof *list);
@@ -142,7 +142,7 @@ static Paramd__Slice **slices_to_wire(struct psi_codec_out *out, const struct ps
     return list;
 }
 
-static struct ps_slice slice_from_wire(struct psi_codec_in *in, size_t index,
+static struct ps_slice_place slice_from_wire(struct psi_codec_in *in, size_t index,
                                        const Paramd__Slice *wire)
 {
     int64_t start = wire->row_start;
@@ -155,14 +155,14 @@ static struct ps_slice slice_from_wire(struct psi_codec_in *in, size_t index,
         psi_codec_fault(in, "slices", "slice %zu has %" PRId64 " rows from row %" PRId64, index,
                         count, start);
     }
-    return (struct ps_slice){ .task = wire->task, .rows = { .start = start, .count = count } };
+    return (struct ps_slice_place){ .task = wire->task, .rows = { .start = start, .count = count } };
 }
 
 static size_t slices_from_wire(struct psi_codec_in *in, Paramd__Slice *const *wire,
-                               size_t wire_count, const struct ps_slice **slices_out)
+                               size_t wire_count, const struct ps_slice_place **slices_out)
 {
     size_t count = psi_codec_count(in, "slices", "slices", wire_count, PS_MAX_SLICES);
-    struct ps_slice *slices = psi_codec_array(in, count, sizeof *slices);
+    struct ps_slice_place *slices = psi_codec_array(in, count, sizeof *slices);
     for (size_t i = 0; i < count && in->rc == PS_OK; i++) {
         slices[i] = slice_from_wire(in, i, wire[i]);
     }

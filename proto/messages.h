@@ -138,7 +138,8 @@ struct ps_definition {
     enum ps_strategy strategy; /* how the coordinator chooses where nothing is pinned */
 };
 
-struct ps_slice {
+/* Where one slice of a variable lives. */
+struct ps_slice_place {
     uint32_t task;
     struct ps_rows rows;
 };
@@ -151,7 +152,7 @@ struct ps_declare_request {
 
 struct ps_declare_reply {
     struct ps_definition definition;
-    const struct ps_slice *slices;
+    const struct ps_slice_place *slices;
     size_t slice_count;
     bool created;
 };
@@ -160,7 +161,7 @@ struct ps_create_request {
     struct ps_header header;
     struct ps_definition definition;
     uint32_t slice_index;
-    const struct ps_slice *slices;
+    const struct ps_slice_place *slices;
     size_t slice_count;
     uint32_t worker;
 };
@@ -190,7 +191,7 @@ struct ps_list_request {
 struct ps_variable_info {
     struct ps_definition definition;
     uint32_t slice_index;
-    const struct ps_slice *slices;
+    const struct ps_slice_place *slices;
     size_t slice_count;
     uint32_t handle;
     bool initialized;

@@ -10,7 +10,13 @@
 
 #include "proto/rpc.h"
 
-enum { STATE_LISTEN = 0x0a, LINE_BYTES = 512, PATH_BYTES = 64, LINK_BYTES = 64, COMMAND_BYTES = 256 };
+enum {
+    STATE_LISTEN = 0x0a,
+    LINE_BYTES = 512,
+    PATH_BYTES = 64,
+    LINK_BYTES = 64,
+    COMMAND_BYTES = 256
+};
 
 /* Inode of the socket that listens on port, 0 if the table has none. A line is
  * `0: 0100007F:08AE 00000000:0000 0A tx:rx tr:when retrnsmt uid timeout inode ...`, hexadecimal. */

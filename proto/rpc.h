@@ -75,18 +75,24 @@ struct ps_stream_events {
     /* Fills out with the next message; false when there is nothing to send now. Asked again when
      * the previous message was taken by flow control and after each ps_stream_wake. */
     bool (*produce)(void *ctx, struct ps_outgoing *out);
-    /* One message. The next is read only after this returns: that is the back-pressure. */
+    /* One message. The next is read only after this returns: that is the back-pressure. At a
+     * server other calls of the same polling thread wait as well: seconds are too long. */
     void (*consume)(void *ctx, const struct ps_incoming *message);
-    /* The stream has ended with this code (PS_OK: the peer finished it). Comes exactly once. */
+    /* The stream has ended with this code (PS_OK: the peer finished it). Comes exactly once, on
+     * any thread. */
     void (*closed)(void *ctx, enum ps_code code, const char *message);
 };
 
 /* There may be something to produce. Threads: any, also inside callbacks. Cheap when a send is
- * already under way. */
+ * already under way; otherwise produce runs before this returns, on this thread, and so may closed:
+ * hold no lock that they take. */
 void ps_stream_wake(struct ps_stream *stream);
 
 /* Asks the stream to end with this code; closed follows. Pending output is dropped unless code is
- * PS_OK, which lets what was produced reach the peer. Threads: any. */
+ * PS_OK: then produce is asked until it has nothing more, and all of it reaches the peer. A
+ * server's code and message arrive at the client; of a client's, the server learns CANCELLED. A
+ * client that ends with PS_OK goes on receiving until the server has finished too. Threads: any;
+ * as ps_stream_wake. */
 void ps_stream_end(struct ps_stream *stream, enum ps_code code, const char *message);
 
 /* Streams are counted. Who opened one holds a reference and releases it after closed; a handler
@@ -134,7 +140,8 @@ PS_MUST_CHECK enum ps_code ps_rpc_server_create(const struct ps_rpc_server_optio
 /* The port that was bound. */
 int ps_rpc_server_port(const struct ps_rpc_server *server);
 /* Stops accepting, lets running calls end for grace_ms, cancels the rest, joins every thread,
- * frees. Streams get closed first. Takes NULL. Not from a callback. */
+ * frees. Streams get closed first, with UNAVAILABLE. Every release of what was sent has come when
+ * it returns. Takes NULL. Not from a callback. */
 void ps_rpc_server_destroy(struct ps_rpc_server *server, int64_t grace_ms);
 
 /* ---- Calling ---- */
@@ -145,7 +152,8 @@ struct ps_channel;
 
 PS_MUST_CHECK enum ps_code ps_rpc_client_create(struct ps_rpc_client **client_out,
                                                 struct ps_error *err);
-/* Every channel of it was destroyed before. */
+/* Every channel of it was destroyed before. Every release of what was sent has come when it
+ * returns. Takes NULL. Not from a callback. */
 void ps_rpc_client_destroy(struct ps_rpc_client *client);
 
 /* A connection to one task, made when first used and again when lost (100 ms to 2 s between

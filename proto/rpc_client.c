@@ -213,9 +213,9 @@ static enum ps_code explain(struct ps_channel *channel, const struct psi_call_op
 }
 
 /* The reply, unpacked, as an answer. */
-static enum ps_code unary_answer(struct ps_channel *channel,
-                                 const struct psi_call_options *options, struct unary *unary,
-                                 struct ps_answer *answer_out, struct ps_error *err)
+static enum ps_code unary_answer(struct ps_channel *channel, const struct psi_call_options *options,
+                                 struct unary *unary, struct ps_answer *answer_out,
+                                 struct ps_error *err)
 {
     if (unary->status != GRPC_STATUS_OK) { return explain(channel, options, unary, err); }
     if (unary->reply == NULL) {
@@ -249,9 +249,8 @@ enum ps_code psi_channel_call(struct ps_channel *channel, const struct psi_call_
 }
 
 enum ps_code ps_channel_call(struct ps_channel *channel, enum ps_method method,
-                             struct ps_outgoing *request, int64_t deadline_ms,
-                             bool wait_for_ready, struct ps_answer *answer_out,
-                             struct ps_error *err)
+                             struct ps_outgoing *request, int64_t deadline_ms, bool wait_for_ready,
+                             struct ps_answer *answer_out, struct ps_error *err)
 {
     static const char *const paths[PS_METHOD_COUNT] = {
 #define METHOD_PATH(id, name, slow) [PS_METHOD_##id] = "/" PSI_SERVICE "/" name,
@@ -272,8 +271,8 @@ void ps_answer_clean(struct ps_answer *answer)
     *answer = (struct ps_answer){ 0 };
 }
 
-enum ps_code ps_channel_health(struct ps_channel *channel, const char *service,
-                               int64_t deadline_ms, bool *serving_out, struct ps_error *err)
+enum ps_code ps_channel_health(struct ps_channel *channel, const char *service, int64_t deadline_ms,
+                               bool *serving_out, struct ps_error *err)
 {
     *serving_out = false;
     struct ps_outgoing request = { 0 };

@@ -135,10 +135,10 @@ struct psi_received *psi_received_release(struct psi_received *received);
 struct psi_stream_options {
     grpc_call *call; /* taken */
     bool is_client;
-    bool outlives_input; /* server: the peer's end of input does not end the stream (health) */
-    const char *address; /* of the peer; copied */
-    const char *subject; /* what a failure is about: "Data 10.0.0.7:2222"; client; copied */
-    struct psi_debt *debt;     /* outlives the stream's messages */
+    bool outlives_input;   /* server: the peer's end of input does not end the stream (health) */
+    const char *address;   /* of the peer; copied */
+    const char *subject;   /* what a failure is about: "Data 10.0.0.7:2222"; client; copied */
+    struct psi_debt *debt; /* outlives the stream's messages */
     void (*done)(void *owner); /* after closed has returned; may be NULL */
     void *owner;
 };
@@ -184,7 +184,7 @@ bool psi_failure_is_answer(const grpc_metadata_array *trailing);
 enum ps_code psi_failure_explain(const struct psi_failure *failure, struct ps_error *err);
 
 /* Name of the service in method paths and in health checks. */
-#define PSI_SERVICE "paramd.ParameterServer"
+#define PSI_SERVICE   "paramd.ParameterServer"
 #define PSI_DATA_PATH "/" PSI_SERVICE "/Data"
 
 #endif

@@ -35,8 +35,7 @@ static enum psi_health look_up(struct ps_rpc_server *server, const char *service
 
 /* ---- Check ---- */
 
-static enum ps_code check(struct psi_call *call, grpc_byte_buffer **reply_out,
-                          struct ps_error *err)
+static enum ps_code check(struct psi_call *call, grpc_byte_buffer **reply_out, struct ps_error *err)
 {
     *reply_out = NULL;
     if (call->request == NULL) {
@@ -129,7 +128,7 @@ void psi_health_watch(struct psi_call *call)
 {
     struct psi_loop *loop = call->loop;
     struct ps_rpc_server *server = call->server;
-    struct ps_stream *stream = psi_server_stream(call, true);
+    struct ps_stream *stream = psi_served_stream(call, true);
     if (stream == NULL) { return; }
     struct psi_watcher *watcher = ps_alloc_zero(1, sizeof *watcher);
     if (watcher == NULL) {

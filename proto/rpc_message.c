@@ -146,8 +146,7 @@ static void borrow_slices(struct psi_received *received)
 }
 
 /* Head in one piece: as a rule it lies in the first slice already. */
-static enum ps_code join_head(struct psi_received *received, size_t head_size,
-                              struct ps_error *err)
+static enum ps_code join_head(struct psi_received *received, size_t head_size, struct ps_error *err)
 {
     struct ps_span *head = &received->incoming.head;
     head->size = head_size;
@@ -189,8 +188,10 @@ static enum ps_code rearrange(struct psi_received *received, const struct ps_wir
 {
     received->own = ps_alloc(cut->head_size + cut->data_size);
     if (received->own == NULL) {
-        return ps_fail(err, PS_RESOURCE_EXHAUSTED, "no memory to put a message of %zu bytes in "
-                       "order", received->payload.size);
+        return ps_fail(err, PS_RESOURCE_EXHAUSTED,
+                       "no memory to put a message of %zu bytes in "
+                       "order",
+                       received->payload.size);
     }
     uint8_t *data = received->own + cut->head_size;
     ps_wire_copy_apart(&received->payload, cut, received->own, data);

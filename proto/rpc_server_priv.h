@@ -59,7 +59,7 @@ PS_MUST_CHECK enum ps_code psi_control_start(struct psi_control *control, int th
 /* Finishes what is queued, joins. Takes one that is zeroed or half started. */
 void psi_control_stop(struct psi_control *control);
 
-struct psi_served_stream;
+struct psi_served;
 struct psi_watcher;
 
 struct ps_rpc_server {
@@ -81,31 +81,37 @@ struct ps_rpc_server {
     bool stopping;          /* no more streams */
     bool abandoned;         /* the grace period is over: handlers are not called any more */
     bool stopped;           /* gRPC has closed every connection */
-    struct psi_served_stream *streams;
+    struct psi_served *streams;
     struct psi_watcher *watchers;
     uint64_t health_round;
 
     struct psi_event shutdown;
 };
 
-/* Unary calls of ours (rpc_unary.c). Takes the call. */
+/* Arrival (rpc_accept.c): before the server starts, with its loops, and after it has started. */
+void psi_accept_register(struct ps_rpc_server *server);
+PS_MUST_CHECK enum ps_code psi_accept_prepare(struct ps_rpc_server *server, struct ps_error *err);
+void psi_accept_begin(struct ps_rpc_server *server);
+
+/* Unary calls (rpc_unary.c). Serve takes the call, answer takes both. */
 void psi_unary_serve(struct psi_call *call);
-/* Answers with a reply (taken; NULL with another code than PS_OK) and counts the call as gone. */
+/* reply is NULL with every code but PS_OK. The call counts as running until it has gone out. */
 void psi_unary_answer(struct psi_call *call, grpc_byte_buffer *reply, enum ps_code code,
                       const char *message);
+void psi_call_free(struct psi_call *call);
+/* One call or stream has gone. */
+void psi_server_leave(struct ps_rpc_server *server);
+
+/* Streams (rpc_served.c): counted, and ended when the server stops. Takes the call; NULL when it
+ * was refused already. */
+struct ps_stream *psi_served_stream(struct psi_call *call, bool outlives_input);
+void psi_served_data(struct psi_call *call); /* takes it */
+void psi_served_end_all(struct ps_rpc_server *server);
 
 /* grpc.health.v1 (rpc_health.c). Take the call. */
 void psi_health_check(struct psi_call *call);
 void psi_health_watch(struct psi_call *call);
 /* Asks every watcher to look again; ctx is the server. */
 void psi_health_tick(void *ctx);
-
-/* Serves a call as a stream: counted, and ended when the server stops. Takes the call; NULL when
- * it was refused already. */
-struct ps_stream *psi_server_stream(struct psi_call *call, bool outlives_input);
-
-void psi_call_free(struct psi_call *call);
-/* One call or stream has gone. */
-void psi_server_leave(struct ps_rpc_server *server);
 
 #endif

@@ -274,8 +274,8 @@ void ps_stream_end(struct ps_stream *stream, enum ps_code code, const char *mess
     if (!first) { return; }
     /* Cancelling passes by what flow control holds up, and at a server still tells the client
      * the code and the text. */
-    grpc_call_cancel_with_status(stream->options.call, (grpc_status_code)code,
-                                 stream->end_message, NULL);
+    grpc_call_cancel_with_status(stream->options.call, (grpc_status_code)code, stream->end_message,
+                                 NULL);
     leave(stream);
 }
 
@@ -299,9 +299,10 @@ static void read_next(struct ps_stream *stream)
                                  .data.recv_message.recv_message = &stream->incoming };
     if (stream->options.is_client && !stream->initial_asked) {
         stream->initial_asked = true;
-        ops[op_count++] = (grpc_op){ .op = GRPC_OP_RECV_INITIAL_METADATA,
-                                     .data.recv_initial_metadata.recv_initial_metadata =
-                                         &stream->initial };
+        ops[op_count++] = (grpc_op){
+            .op = GRPC_OP_RECV_INITIAL_METADATA,
+            .data.recv_initial_metadata.recv_initial_metadata = &stream->initial
+        };
     }
     psi_start(stream->options.call, ops, op_count, &stream->received);
 }
@@ -405,7 +406,6 @@ void psi_stream_refuse(struct ps_stream *stream, enum ps_code code, const char *
     grpc_op wait_for_end = end_op(stream);
     psi_start(stream->options.call, &wait_for_end, 1, &stream->ended);
     psi_status_init(&stream->last, code, message);
-    const grpc_op ops[] = { { .op = GRPC_OP_SEND_INITIAL_METADATA },
-                            psi_status_op(&stream->last) };
+    const grpc_op ops[] = { { .op = GRPC_OP_SEND_INITIAL_METADATA }, psi_status_op(&stream->last) };
     psi_start(stream->options.call, ops, 2, &stream->sent);
 }

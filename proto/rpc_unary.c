@@ -10,6 +10,24 @@ static const bool method_is_slow[] = {
 #undef METHOD_SLOW
 };
 
+void psi_call_free(struct psi_call *call)
+{
+    if (call->call != NULL) { grpc_call_unref(call->call); }
+    if (call->request != NULL) { grpc_byte_buffer_destroy(call->request); }
+    if (call->reply != NULL) { grpc_byte_buffer_destroy(call->reply); }
+    psi_status_clean(&call->status);
+    ps_free(call);
+}
+
+void psi_server_leave(struct ps_rpc_server *server)
+{
+    ps_mutex_lock(&server->lock);
+    server->running--;
+    /* Under the lock: once it is free, destroy may go on and the server be gone. */
+    if (server->running == 0) { ps_cond_broadcast(&server->changed); }
+    ps_mutex_unlock(&server->lock);
+}
+
 static void on_answered(struct psi_event *event, bool ok)
 {
     struct psi_call *call = PSI_OWNER(event, struct psi_call, answered);
@@ -143,8 +161,8 @@ enum ps_code psi_control_start(struct psi_control *control, int thread_count, st
                        thread_count);
     }
     for (int i = 0; i < thread_count; i++) {
-        enum ps_code rc =
-            psi_thread_start(&control->threads[i], "ps-control", control_main, control, err);
+        enum ps_code rc = psi_thread_start(&control->threads[i], "ps-control", control_main,
+                                           control, err);
         if (rc != PS_OK) { return rc; }
         control->thread_count++;
     }

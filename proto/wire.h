@@ -22,8 +22,8 @@ size_t ps_wire_tail(uint64_t data_size, uint8_t tail[PS_WIRE_TAIL_BYTES]);
 
 /* Where the data of a message lies. */
 struct ps_wire_cut {
-    bool tidy;          /* at most one data field, and nothing after it */
-    size_t head_size;   /* bytes of every other field; if tidy, the first head_size of the message */
+    bool tidy;        /* at most one data field, and nothing after it */
+    size_t head_size; /* bytes of every other field; if tidy, the first head_size of the message */
     size_t data_offset; /* of the (last) data field's bytes */
     size_t data_size;   /* 0: absent or empty, which protobuf does not tell apart */
 };

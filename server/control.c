@@ -62,8 +62,8 @@ static enum ps_code declare(struct call *call, struct ps_error *err)
     PS_TRY(done, rc, ps_decode_declare_request(call->request, &call->arena, &request, err));
     PS_TRY(done, rc, ps_service_admit(service, &request.header, err));
     if (service->directory == NULL) {
-        return ps_fail(err, PS_FAILED_PRECONDITION,
-                       "ps/%" PRIu32 " places no variables: ask ps/0", service->task_index);
+        return ps_fail(err, PS_FAILED_PRECONDITION, "ps/%" PRIu32 " places no variables: ask ps/0",
+                       service->task_index);
     }
     PS_TRY(done, rc, ps_directory_declare(service->directory, &request, &reply, err));
     rc = ps_encode_declare_reply(&reply, &call->out->head, err);
@@ -94,12 +94,13 @@ static enum ps_code create(struct call *call, struct ps_error *err)
     PS_TRY(done, rc, ps_decode_create_request(call->request, &call->arena, &request, err));
     PS_TRY(done, rc, ps_service_admit(service, &request.header, err));
     if (request.slices[request.slice_index].task != service->task_index) {
-        return ps_fail(err, PS_INVALID_ARGUMENT, "slice %" PRIu32 " of '%s' lives on ps/%" PRIu32
-                       ", not here on ps/%" PRIu32, request.slice_index, request.definition.name,
+        return ps_fail(err, PS_INVALID_ARGUMENT,
+                       "slice %" PRIu32 " of '%s' lives on ps/%" PRIu32 ", not here on ps/%" PRIu32,
+                       request.slice_index, request.definition.name,
                        request.slices[request.slice_index].task, service->task_index);
     }
-    PS_TRY(done, rc, ps_store_create_variable(service->store, &request, &variable, &reply.created,
-                                              err));
+    PS_TRY(done, rc,
+           ps_store_create_variable(service->store, &request, &variable, &reply.created, err));
     if (reply.created) { log_created(&request); }
     reply.handle = variable->handle;
     reply.initialized = ps_variable_state(variable).initialized;
@@ -115,8 +116,8 @@ static enum ps_code initialize(struct call *call, struct ps_error *err)
     enum ps_code rc;
     PS_TRY(done, rc, ps_decode_initialize_request(call->request, &call->arena, &request, err));
     PS_TRY(done, rc, ps_service_admit(call->service, &request.header, err));
-    PS_TRY(done, rc, ps_store_initialize(call->service->store, &request, &reply.initialized_count,
-                                         err));
+    PS_TRY(done, rc,
+           ps_store_initialize(call->service->store, &request, &reply.initialized_count, err));
     rc = ps_encode_initialize_reply(&reply, &call->out->head, err);
 done:
     return rc;
@@ -283,8 +284,9 @@ static enum ps_code read_variable(struct call *call, struct ps_error *err)
     PS_TRY(fail, rc, ps_decode_read_request(call->request, &call->arena, &request, err));
     PS_TRY(fail, rc, ps_service_admit(service, &request.header, err));
     PS_TRY(fail, rc, ps_store_get(service->store, request.handle, &variable, err));
-    PS_TRY(fail, rc, ps_variable_read(variable, PS_PLANE_VALUE, request.offset, &bytes,
-                                      (size_t)request.size, err));
+    PS_TRY(fail, rc,
+           ps_variable_read(variable, PS_PLANE_VALUE, request.offset, &bytes, (size_t)request.size,
+                            err));
     PS_TRY(fail, rc, ps_encode_read_reply(&reply, &call->out->head, err));
     call->out->data = bytes.data;
     call->out->data_size = bytes.size;
@@ -301,8 +303,8 @@ fail:
 static enum ps_code describe_page(struct call *call, const struct ps_page *page,
                                   struct ps_attach_reply *reply, struct ps_error *err)
 {
-    struct ps_open_push *pushes =
-        ps_arena_alloc(&call->arena, (page->open_count + 1u) * sizeof *pushes);
+    struct ps_open_push *pushes = ps_arena_alloc(&call->arena,
+                                                 (page->open_count + 1u) * sizeof *pushes);
     if (pushes == NULL) { return ps_fail(err, PS_RESOURCE_EXHAUSTED, "no memory"); }
     size_t count = 0;
     for (const struct ps_open *open = page->open; open != NULL; open = open->next) {
@@ -351,8 +353,8 @@ static enum ps_code attach(struct call *call, struct ps_error *err)
     row->heard_ms = now_ms();
     atomic_store(&service->heard_ms, row->heard_ms);
     bool younger = request.incarnation > row->page.incarnation;
-    reply.accepted = request.incarnation > 0
-                     && ps_page_attach(&row->page, request.incarnation, request.process);
+    reply.accepted = request.incarnation > 0 &&
+                     ps_page_attach(&row->page, request.incarnation, request.process);
     rc = describe_page(call, &row->page, &reply, err);
     if (rc == PS_OK) { rc = ps_encode_attach_reply(&reply, &call->out->head, err); }
     ps_mutex_unlock(&row->lock);
@@ -434,11 +436,11 @@ done:
 typedef enum ps_code method_fn(struct call *call, struct ps_error *err);
 
 static method_fn *const methods[PS_METHOD_COUNT] = {
-    [PS_METHOD_HELLO] = hello,       [PS_METHOD_DECLARE] = declare,
-    [PS_METHOD_CREATE] = create,     [PS_METHOD_INITIALIZE] = initialize,
-    [PS_METHOD_LIST] = list,         [PS_METHOD_STATUS] = status,
+    [PS_METHOD_HELLO] = hello,        [PS_METHOD_DECLARE] = declare,
+    [PS_METHOD_CREATE] = create,      [PS_METHOD_INITIALIZE] = initialize,
+    [PS_METHOD_LIST] = list,          [PS_METHOD_STATUS] = status,
     [PS_METHOD_READ] = read_variable, [PS_METHOD_ATTACH] = attach,
-    [PS_METHOD_RESOLVE] = resolve,   [PS_METHOD_FINISH] = finish,
+    [PS_METHOD_RESOLVE] = resolve,    [PS_METHOD_FINISH] = finish,
 };
 
 enum ps_code ps_control_call(struct ps_service *service, enum ps_method method,

@@ -24,9 +24,9 @@ struct queued_reply {
 struct data_stream {
     struct ps_service *service;
     struct ps_stream *stream;
-    struct ps_arena arena;   /* of requests; used by consume alone */
+    struct ps_arena arena;    /* of requests; used by consume alone */
     struct ps_page tool_page; /* for requests of tools, which are no workers; consume alone */
-    struct ps_mutex lock;    /* PS_RANK_STREAM: the queues */
+    struct ps_mutex lock;     /* PS_RANK_STREAM: the queues */
     struct queued_reply *replies;
     struct queued_reply **last_reply;
     struct ps_pull *pulls;
@@ -77,9 +77,7 @@ static void queue_reply(struct data_stream *stream, const struct ps_data_reply *
     stream->last_reply = &queued->next;
     bool flooded = ++stream->reply_count > MOST_QUEUED_REPLIES;
     ps_mutex_unlock(&stream->lock);
-    if (flooded) {
-        end_stream(stream, PS_RESOURCE_EXHAUSTED, "too many replies wait to be read");
-    }
+    if (flooded) { end_stream(stream, PS_RESOURCE_EXHAUSTED, "too many replies wait to be read"); }
 }
 
 static void queue_pull(struct data_stream *stream, struct ps_pull *pull)
@@ -199,8 +197,7 @@ static void handle_tool(struct data_stream *stream, const struct ps_data_request
 {
     struct ps_error err = PS_ERROR_INIT;
     struct ps_push_target target = { &stream->tool_page, NULL };
-    struct ps_push_answer answer =
-        ps_push_handle(stream->service, target, request, payload, &err);
+    struct ps_push_answer answer = ps_push_handle(stream->service, target, request, payload, &err);
     answer_push(stream, request, &answer, &err);
 }
 

@@ -20,7 +20,7 @@ static const int64_t AUTOMATIC_SPLIT_BYTES = 16 << 20;
 struct entry {
     struct ps_definition definition;
     uint32_t defined_by;
-    struct ps_slice *slices;
+    struct ps_slice_place *slices;
     size_t slice_count;
     UT_hash_handle hh;
 };
@@ -38,8 +38,7 @@ struct ps_directory *ps_directory_create(uint32_t ps_count)
     if (directory == NULL) { return NULL; }
     ps_mutex_init(&directory->lock, "directory", PS_RANK_TASK);
     directory->ps_count = ps_count;
-    enum ps_code rc =
-        ps_placer_init(&directory->placer, PS_STRATEGY_BALANCED, (int)ps_count, NULL);
+    enum ps_code rc = ps_placer_init(&directory->placer, PS_STRATEGY_BALANCED, (int)ps_count, NULL);
     if (rc != PS_OK) {
         ps_directory_destroy(directory);
         return NULL;
@@ -58,7 +57,7 @@ void ps_directory_destroy(struct ps_directory *directory)
 {
     if (directory == NULL) { return; }
     struct entry *entry, *next;
-    HASH_ITER(hh, directory->entries, entry, next) {
+    HASH_ITER (hh, directory->entries, entry, next) {
         HASH_DEL(directory->entries, entry);
         entry_free(entry);
     }
@@ -92,8 +91,9 @@ static enum ps_code place(struct ps_directory *directory, struct entry *entry, s
     enum ps_code rc;
     PS_TRY(done, rc, ps_device_parse(definition->device, &device, err));
     if (definition->free_shape) { partitioner = ps_partition_none(); }
-    PS_TRY(done, rc, ps_partition_rows(&partitioner, definition->dtype, &definition->shape, &rows,
-                                       &count, err));
+    PS_TRY(
+        done, rc,
+        ps_partition_rows(&partitioner, definition->dtype, &definition->shape, &rows, &count, err));
     tasks = ps_alloc_zero((size_t)count, sizeof *tasks);
     entry->slices = ps_alloc_zero((size_t)count, sizeof *entry->slices);
     if (tasks == NULL || entry->slices == NULL) {
@@ -110,7 +110,7 @@ static enum ps_code place(struct ps_directory *directory, struct entry *entry, s
     PS_TRY(done, rc, ps_placer_place(&directory->placer, &placement, tasks, err));
     entry->slice_count = (size_t)count;
     for (int i = 0; i < count; i++) {
-        entry->slices[i] = (struct ps_slice){ (uint32_t)tasks[i], rows[i] };
+        entry->slices[i] = (struct ps_slice_place){ (uint32_t)tasks[i], rows[i] };
     }
 done:
     ps_free(rows);
@@ -128,8 +128,8 @@ static enum ps_code add(struct ps_directory *directory, const struct ps_declare_
     entry->defined_by = request->worker;
     PS_TRY(fail, rc, ps_definition_copy(&request->definition, &entry->definition, err));
     PS_TRY(fail, rc, place(directory, entry, err));
-    HASH_ADD_KEYPTR(hh, directory->entries, entry->definition.name,
-                    strlen(entry->definition.name), entry);
+    HASH_ADD_KEYPTR(hh, directory->entries, entry->definition.name, strlen(entry->definition.name),
+                    entry);
     *entry_out = entry;
     return PS_OK;
 fail:

@@ -11,12 +11,7 @@
 #include "proto/codec.h"
 #include "proto/rpc.h"
 
-enum {
-    HELLO_TIMEOUT_MS = 2000,
-    PAUSE_MS = 100,
-    FIRST_LINE_MS = 3000,
-    LATER_LINES_MS = 30000
-};
+enum { HELLO_TIMEOUT_MS = 2000, PAUSE_MS = 100, FIRST_LINE_MS = 3000, LATER_LINES_MS = 30000 };
 
 struct ps_join {
     struct ps_service *service;
@@ -65,8 +60,9 @@ static enum ps_code ask(struct ps_join *join, struct ps_error *err)
     struct ps_hello_reply reply;
     enum ps_code rc;
     PS_TRY(done, rc, ps_encode_hello_request(&request, &out.head, err));
-    PS_TRY(done, rc, ps_channel_call(join->channel, PS_METHOD_HELLO, &out, HELLO_TIMEOUT_MS, false,
-                                     &answer, err));
+    PS_TRY(done, rc,
+           ps_channel_call(join->channel, PS_METHOD_HELLO, &out, HELLO_TIMEOUT_MS, false, &answer,
+                           err));
     PS_TRY(done, rc, ps_decode_hello_reply(answer.message.head, &arena, &reply, err));
     PS_TRY(done, rc, check_reply(join, &reply, err));
     atomic_store(&join->service->generation, reply.header.generation);

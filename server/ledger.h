@@ -29,9 +29,9 @@ struct ps_open {
     enum ps_open_state state;
     uint32_t frames_missing;
     uint64_t bytes_missing;
-    void **frames;                /* header.frame_count of them; NULL: not here, or eager */
-    uint8_t *arrived;             /* a bit a frame */
-    void *staging;   /* the caller's, for the whole push; closed when the push is let go */
+    void **frames;    /* header.frame_count of them; NULL: not here, or eager */
+    uint8_t *arrived; /* a bit a frame */
+    void *staging;    /* the caller's, for the whole push; closed when the push is let go */
     struct ps_push_header header; /* what its pointers point to is owned; frame_index is moot */
 };
 

@@ -96,8 +96,7 @@ void ps_task_stop(struct ps_server_task *task)
 static bool is_orphaned(struct ps_server_task *task)
 {
     struct ps_service *service = &task->service;
-    int64_t silent_ms =
-        ps_clock_now_ms(ps_clock_monotonic()) - atomic_load(&service->heard_ms);
+    int64_t silent_ms = ps_clock_now_ms(ps_clock_monotonic()) - atomic_load(&service->heard_ms);
     return atomic_load(&service->open_streams) == 0 && silent_ms >= task->orphan_timeout_ms;
 }
 
@@ -134,8 +133,8 @@ static bool healthy(void *ctx, const char *service, bool *known_out)
 {
     struct ps_server_task *task = ctx;
     bool live = strcmp(service, "paramd.live") == 0;
-    *known_out = live || service[0] == '\0' || strcmp(service, "paramd.ready") == 0
-                 || strcmp(service, "paramd.ParameterServer") == 0;
+    *known_out = live || service[0] == '\0' || strcmp(service, "paramd.ready") == 0 ||
+                 strcmp(service, "paramd.ParameterServer") == 0;
     return live || atomic_load(&task->service.state) == PS_TASK_SERVING;
 }
 
@@ -156,8 +155,8 @@ static enum ps_code make_tables(struct ps_server_task *task, const struct ps_tas
     service->optimizers = ps_optimizer_state_create();
     service->workers = ps_workers_create(service->staged_limit_bytes / sharers,
                                          ps_push_frame_table(service));
-    bool complete = service->store != NULL && service->optimizers != NULL
-                    && service->workers != NULL;
+    bool complete = service->store != NULL && service->optimizers != NULL &&
+                    service->workers != NULL;
     if (service->task_index == 0) {
         service->directory = ps_directory_create(service->ps_count);
         complete = complete && service->directory != NULL;
@@ -173,9 +172,8 @@ static void choose_address(const struct ps_cluster *cluster, const char *own, ch
     const struct ps_job *job = ps_cluster_find_job(cluster, "ps");
     for (int i = 0; i < job->task_count; i++) {
         const char *at = job->tasks[i].address;
-        local = local
-                && (strncmp(at, "127.", 4) == 0 || strncmp(at, "localhost:", 10) == 0
-                    || strncmp(at, "[::1]:", 6) == 0);
+        local = local && (strncmp(at, "127.", 4) == 0 || strncmp(at, "localhost:", 10) == 0 ||
+                          strncmp(at, "[::1]:", 6) == 0);
     }
     const char *port = strrchr(own, ':') + 1;
     snprintf(address, size, "%s:%s", local ? "127.0.0.1" : "0.0.0.0", port);
@@ -186,8 +184,8 @@ static enum ps_code serve(struct ps_server_task *task, const struct ps_task_opti
 {
     const char *own;
     char address[PS_ADDRESS_BYTES];
-    enum ps_code rc =
-        ps_cluster_address(options->cluster, "ps", (int)task->service.task_index, &own, err);
+    enum ps_code rc = ps_cluster_address(options->cluster, "ps", (int)task->service.task_index,
+                                         &own, err);
     if (rc != PS_OK) { return rc; }
     choose_address(options->cluster, own, address, sizeof address);
     struct ps_rpc_server_options server = {
@@ -223,8 +221,8 @@ static enum ps_code check_role(const struct ps_cluster *cluster, struct ps_error
                    cluster->job_name);
 }
 
-enum ps_code ps_task_create(const struct ps_task_options *options,
-                            struct ps_server_task **task_out, struct ps_error *err)
+enum ps_code ps_task_create(const struct ps_task_options *options, struct ps_server_task **task_out,
+                            struct ps_error *err)
 {
     *task_out = NULL;
     const struct ps_cluster *cluster = options->cluster;
@@ -236,8 +234,8 @@ enum ps_code ps_task_create(const struct ps_task_options *options,
     ps_mutex_init(&task->lock, "task end", PS_RANK_POOL);
     ps_cond_init(&task->ended);
     task->keep_alive = options->keep_alive;
-    task->orphan_timeout_ms =
-        options->orphan_timeout_ms > 0 ? options->orphan_timeout_ms : ORPHAN_TIMEOUT_MS;
+    task->orphan_timeout_ms = options->orphan_timeout_ms > 0 ? options->orphan_timeout_ms
+                                                             : ORPHAN_TIMEOUT_MS;
 
     struct ps_service *service = &task->service;
     ps_mutex_init(&service->claim_lock, "step claim", PS_RANK_STEP);

@@ -70,8 +70,8 @@ void ps_pull_destroy(struct ps_pull *pull)
 
 static void skip_finished_pieces(struct ps_pull *pull)
 {
-    while (pull->piece_index < pull->piece_count
-           && pull->piece_done == pull->pieces[pull->piece_index].size) {
+    while (pull->piece_index < pull->piece_count &&
+           pull->piece_done == pull->pieces[pull->piece_index].size) {
         pull->piece_index++;
         pull->piece_done = 0;
     }

@@ -14,7 +14,7 @@
 struct ps_pull {
     struct ps_pull *next; /* the stream's queue */
     uint64_t seq;
-    int64_t step;         /* when it was asked for */
+    int64_t step; /* when it was asked for */
     bool checksums;
     struct ps_piece *pieces; /* owned */
     size_t piece_count;

@@ -124,8 +124,7 @@ static enum ps_code open_staging(struct ps_service *service, const struct ps_dat
                                  struct ps_open *open, struct ps_error *err)
 {
     if (open->staging != NULL) { return PS_OK; }
-    enum ps_code rc =
-        ps_optimizer_state_prepare(service->optimizers, &open->header.update, err);
+    enum ps_code rc = ps_optimizer_state_prepare(service->optimizers, &open->header.update, err);
     if (rc != PS_OK) { return rc; }
     struct ps_update_origin origin = { request->worker, request->seq };
     open->staging = ps_staging_create(service->store, &open->header.update, origin);
@@ -149,8 +148,8 @@ static enum ps_code take_frame(struct ps_service *service, struct ps_page *page,
     enum ps_code rc;
     PS_TRY(done, rc, check_sum(request, payload, err));
     PS_TRY(done, rc, open_staging(service, request, open, err));
-    PS_TRY(done, rc, ps_staging_check(open->staging, request->pieces, request->piece_count, payload,
-                                      err));
+    PS_TRY(done, rc,
+           ps_staging_check(open->staging, request->pieces, request->piece_count, payload, err));
     struct ps_payload *kept = NULL;
     if (open->header.eager) {
         ps_staging_apply(open->staging, request->pieces, request->piece_count, payload);
@@ -205,8 +204,9 @@ static bool exceeds_limit(const struct ps_service *service, const struct ps_data
     const struct ps_push_header *header = &request->push;
     if (header->eager || (used <= limit && header->part_bytes <= limit - used)) { return false; }
     ps_fail(err, PS_RESOURCE_EXHAUSTED,
-            "ps/%" PRIu32 " has %" PRIu64 " of %" PRIu64 " bytes for staged pushes in use; push %"
-            PRIu64 " needs %" PRIu64 ". Raise --staging_limit, or push eagerly",
+            "ps/%" PRIu32 " has %" PRIu64 " of %" PRIu64
+            " bytes for staged pushes in use; push %" PRIu64 " needs %" PRIu64
+            ". Raise --staging_limit, or push eagerly",
             service->task_index, used, limit, request->seq, header->part_bytes);
     return true;
 }
@@ -234,8 +234,8 @@ static struct ps_push_answer stage(struct ps_service *service, struct ps_push_ta
         return staged_or_silent(open);
     case PS_OFFER_NEW: break;
     }
-    bool refused = (first && exceeds_limit(service, request, err))
-                   || take_frame(service, page, open, request, payload, err) != PS_OK;
+    bool refused = (first && exceeds_limit(service, request, err)) ||
+                   take_frame(service, page, open, request, payload, err) != PS_OK;
     if (refused) { return refuse(service, page, request->seq, err); }
     if (target.row == NULL) { return finish_tool_push(service, target, open, err); }
     return staged_or_silent(open);
@@ -259,8 +259,8 @@ static bool prepare_tool_push(const struct ps_page *page, struct ps_data_request
 static struct ps_push_answer withdraw(struct ps_page *page, const struct ps_data_request *request,
                                       struct ps_error *err)
 {
-    if (ps_page_admit(page, request->incarnation, err) != PS_OK
-        || ps_page_burn(page, request->seq, err) != PS_OK) {
+    if (ps_page_admit(page, request->incarnation, err) != PS_OK ||
+        ps_page_burn(page, request->seq, err) != PS_OK) {
         return (struct ps_push_answer){ true, PS_REPLY_FENCED, err->code };
     }
     return (struct ps_push_answer){ true, PS_REPLY_WITHDRAWN, PS_OK };
@@ -271,8 +271,8 @@ static struct ps_push_answer handle(struct ps_service *service, struct ps_push_t
                                     struct ps_error *err)
 {
     struct ps_push_answer fenced = { true, PS_REPLY_FENCED, PS_OK };
-    if (target.row == NULL && request->kind == PS_REQUEST_PUSH
-        && !prepare_tool_push(target.page, request, err)) {
+    if (target.row == NULL && request->kind == PS_REQUEST_PUSH &&
+        !prepare_tool_push(target.page, request, err)) {
         fenced.code = err->code;
         return fenced;
     }

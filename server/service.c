@@ -15,14 +15,16 @@ enum ps_code ps_service_admit(const struct ps_service *service, const struct ps_
     }
     if (header->job != 0 && header->job != job) {
         return ps_fail(err, PS_ABORTED,
-                       "ps/%" PRIu32 " belongs to job %016" PRIx64 ", the request to job %016" PRIx64
+                       "ps/%" PRIu32 " belongs to job %016" PRIx64
+                       ", the request to job %016" PRIx64
                        ". The cluster was started anew; start the worker again",
                        service->task_index, job, header->job);
     }
     if (header->generation != 0 && header->generation != generation) {
         return ps_fail(err, PS_ABORTED,
-                       "ps/%" PRIu32 " is in generation %" PRIu64 ", the request in generation %"
-                       PRIu64 ". The cluster was restored meanwhile; start the worker again",
+                       "ps/%" PRIu32 " is in generation %" PRIu64
+                       ", the request in generation %" PRIu64
+                       ". The cluster was restored meanwhile; start the worker again",
                        service->task_index, generation, header->generation);
     }
     return PS_OK;

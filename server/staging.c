@@ -67,7 +67,7 @@ void ps_staging_destroy(struct ps_staging *staging)
 {
     if (staging == NULL) { return; }
     struct target *target, *next;
-    HASH_ITER(hh, staging->targets, target, next) {
+    HASH_ITER (hh, staging->targets, target, next) {
         HASH_DEL(staging->targets, target);
         target_free(target);
     }
@@ -179,7 +179,7 @@ void ps_staging_apply(struct ps_staging *staging, const struct ps_piece *pieces,
 void ps_staging_commit(struct ps_staging *staging, const struct ps_beta_powers *powers)
 {
     struct target *target, *next;
-    HASH_ITER(hh, staging->targets, target, next) {
+    HASH_ITER (hh, staging->targets, target, next) {
         ps_update_begin(&target->session, powers);
         for (const struct kept_piece *kept = target->first; kept != NULL; kept = kept->next) {
             struct ps_cursor cursor = ps_cursor_at(kept->payload, kept->payload_offset);
@@ -194,7 +194,7 @@ enum ps_code ps_staging_finish(struct ps_staging *staging, struct ps_error *err)
 {
     enum ps_code first = PS_OK;
     struct target *target, *next;
-    HASH_ITER(hh, staging->targets, target, next) {
+    HASH_ITER (hh, staging->targets, target, next) {
         struct ps_error *detail = first == PS_OK ? err : NULL;
         enum ps_code rc = ps_update_close(&target->session, detail);
         if (first == PS_OK) { first = rc; }

@@ -113,7 +113,7 @@ static bool slices_equal(const struct ps_variable *variable,
 {
     if (variable->slice_count != request->slice_count) { return false; }
     for (size_t i = 0; i < request->slice_count; i++) {
-        const struct ps_slice *ours = &variable->slices[i], *theirs = &request->slices[i];
+        const struct ps_slice_place *ours = &variable->slices[i], *theirs = &request->slices[i];
         if (ours->task != theirs->task || ours->rows.start != theirs->rows.start ||
             ours->rows.count != theirs->rows.count) {
             return false;

@@ -27,7 +27,7 @@ struct ps_plane {
 struct ps_variable {
     /* set by create, never changed */
     struct ps_definition definition; /* as first asked for */
-    struct ps_slice *slices;
+    struct ps_slice_place *slices;
     size_t slice_count;
     uint32_t slice_index;
     uint32_t handle;

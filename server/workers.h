@@ -12,10 +12,11 @@
 struct ps_worker_row {
     uint32_t index;
     struct ps_worker_row *next;
-    struct ps_mutex lock; /* PS_RANK_ROW: guards everything below, one worker's messages at a time */
+    struct ps_mutex
+        lock; /* PS_RANK_ROW: guards everything below, one worker's messages at a time */
     struct ps_page page;
-    int64_t heard_ms;     /* monotonic */
-    uint64_t staleness;   /* of its last committed step */
+    int64_t heard_ms;   /* monotonic */
+    uint64_t staleness; /* of its last committed step */
 };
 
 struct ps_workers;

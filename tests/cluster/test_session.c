@@ -22,8 +22,8 @@ static void expect_floats(ps_var *var, ps_session *session, const float *wanted,
     ps_pull(session, &(ps_binding){ var, got, count }, 1);
     expect_ok(session);
     for (size_t i = 0; i < count; i++) {
-        ck_assert_msg(got[i] == wanted[i], "%s[%zu] is %g, not %g", ps_name(var), i,
-                      (double)got[i], (double)wanted[i]);
+        ck_assert_msg(got[i] == wanted[i], "%s[%zu] is %g, not %g", ps_name(var), i, (double)got[i],
+                      (double)wanted[i]);
     }
     free(got);
 }
@@ -68,8 +68,7 @@ START_TEST(uninitialized_read_fails_as_in_tensorflow)
     float value[2];
     ps_pull(s, &(ps_binding){ w, value, 2 }, 1);
     ck_assert_int_eq(ps_status(s), PS_FAILED_PRECONDITION);
-    ck_assert_ptr_nonnull(
-        strstr(ps_message(s), "Attempting to use uninitialized value layer/w"));
+    ck_assert_ptr_nonnull(strstr(ps_message(s), "Attempting to use uninitialized value layer/w"));
     ck_assert_int_eq(ps_finish(s), 65);
     rig_stop(&rig);
 }
@@ -119,8 +118,7 @@ START_TEST(initial_values_of_every_kind)
     ps_var *n = ps_variable(s, "n", PS_FLOAT, PS_SHAPE(64), ps_random_normal(0, 0.35, 1));
     ps_var *n2 = ps_variable(s, "n2", PS_FLOAT, PS_SHAPE(64),
                              ps_scaled(ps_initialized_value(n), 2.0));
-    ps_var *c = ps_variable(s, "c", PS_INT64, PS_SHAPE(4),
-                            ps_constants((double[]){ 5, 6 }, 2));
+    ps_var *c = ps_variable(s, "c", PS_INT64, PS_SHAPE(4), ps_constants((double[]){ 5, 6 }, 2));
     ps_var *g = ps_variable(s, "g", PS_FLOAT, PS_SHAPE(30, 20), ps_glorot(0));
     ps_var *empty = ps_variable(s, "empty", PS_FLOAT, PS_SHAPE(0, 5), ps_zeros());
     ps_var *scalar = ps_variable(s, "scalar", PS_DOUBLE, PS_SCALAR, ps_constant(2.5));
@@ -133,8 +131,12 @@ START_TEST(initial_values_of_every_kind)
     int64_t constants[4];
     double one;
     ps_pull(s,
-            (ps_binding[]){ { n, a, 64 }, { n2, b, 64 }, { c, constants, 4 }, { g, glorot, 600 },
-                            { empty, NULL, 0 }, { scalar, &one, 1 } },
+            (ps_binding[]){ { n, a, 64 },
+                            { n2, b, 64 },
+                            { c, constants, 4 },
+                            { g, glorot, 600 },
+                            { empty, NULL, 0 },
+                            { scalar, &one, 1 } },
             6);
     expect_ok(s);
     for (int i = 0; i < 64; i++) { ck_assert(b[i] == 2 * a[i]); }
@@ -180,10 +182,11 @@ START_TEST(device_scopes_pin_and_balance)
     rig_start(&rig, 3, 1);
     ps_session *s = rig_connect(&rig, 0);
     ps_var *pinned = NULL, *big = NULL, *small = NULL, *third = NULL;
-    PS_DEVICE(s, "/job:ps")
-    {
+    PS_DEVICE (s, "/job:ps") {
         big = ps_variable(s, "big", PS_FLOAT, PS_SHAPE(1000), ps_zeros());
-        PS_DEVICE(s, "/task:2") { pinned = ps_variable(s, "p", PS_FLOAT, PS_SHAPE(10), ps_zeros()); }
+        PS_DEVICE (s, "/task:2") {
+            pinned = ps_variable(s, "p", PS_FLOAT, PS_SHAPE(10), ps_zeros());
+        }
         small = ps_variable(s, "small", PS_FLOAT, PS_SHAPE(5), ps_zeros());
         third = ps_variable(s, "third", PS_FLOAT, PS_SHAPE(1), ps_zeros());
     }
@@ -193,10 +196,9 @@ START_TEST(device_scopes_pin_and_balance)
     ck_assert_str_eq(ps_device(third, 0), "/job:ps/replica:0/task:1/cpu:0");
     ps_initialize(s);
     /* An op that changes a variable runs where it lives, whatever scope is open. */
-    PS_DEVICE(s, "/job:ps/task:0") { ps_assign(pinned, (float[10]){ 1 }); }
+    PS_DEVICE (s, "/job:ps/task:0") { ps_assign(pinned, (float[10]){ 1 }); }
     expect_ok(s);
-    PS_DEVICE(s, "/job:ps/task:7")
-    {
+    PS_DEVICE (s, "/job:ps/task:7") {
         ck_assert_ptr_null(ps_variable(s, "x", PS_FLOAT, PS_SHAPE(1), ps_zeros()));
     }
     ck_assert_ptr_nonnull(strstr(ps_message(s), "/job:ps/task:7 is not in the cluster"));

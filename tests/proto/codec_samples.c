@@ -34,12 +34,12 @@ static const double constants[] = { 0.5, -2.25, 1e300 };
         .name = "b", .dtype = PS_FLOAT, .initializer = {.kind = PS_INIT_ZEROS } \
     }
 
-static const struct ps_slice slices[] = {
+static const struct ps_slice_place slices[] = {
     { .task = 1, .rows = { 0, 300 } },
     { .task = PS_MAX_TASKS - 1, .rows = { 300, 484 } },
     { .task = 2, .rows = { INT64_MAX - 5, 5 } },
 };
-static const struct ps_slice least_slices[1];
+static const struct ps_slice_place least_slices[1];
 
 const struct ps_declare_request sample_declare_request = { HEADER, DEFINITION, .worker = 5 };
 const struct ps_declare_request least_declare_request = { .definition = LEAST_DEFINITION };

@@ -170,8 +170,8 @@ enum ps_code rig_call(struct rig *rig, enum ps_method method, int64_t deadline_m
     struct ps_outgoing request = { 0 };
     struct ps_answer answer;
     put_head(&request.head, 7);
-    enum ps_code rc =
-        ps_channel_call(rig->channel, method, &request, deadline_ms, false, &answer, err);
+    enum ps_code rc = ps_channel_call(rig->channel, method, &request, deadline_ms, false, &answer,
+                                      err);
     ps_answer_clean(&answer);
     return rc;
 }

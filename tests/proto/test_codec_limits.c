@@ -139,11 +139,11 @@ END_TEST
 
 START_TEST(slices)
 {
-    static const struct ps_slice far = { PS_MAX_TASKS, { 0, 1 } };
-    static const struct ps_slice before = { 0, { -1, 1 } };
-    static const struct ps_slice less = { 0, { 0, -1 } };
-    static const struct ps_slice beyond = { 0, { INT64_MAX, 1 } };
-    static const struct ps_slice many[PS_MAX_SLICES + 1];
+    static const struct ps_slice_place far = { PS_MAX_TASKS, { 0, 1 } };
+    static const struct ps_slice_place before = { 0, { -1, 1 } };
+    static const struct ps_slice_place less = { 0, { 0, -1 } };
+    static const struct ps_slice_place beyond = { 0, { INT64_MAX, 1 } };
+    static const struct ps_slice_place many[PS_MAX_SLICES + 1];
     struct ps_declare_reply reply = sample_declare_reply;
     reply.slices = many;
     reply.slice_count = PS_MAX_SLICES + 1;

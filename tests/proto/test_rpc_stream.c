@@ -20,8 +20,8 @@ struct end {
     size_t size;
     struct ps_stream *stream;
     bool finish_when_sent; /* ends with PS_OK after the last message */
-    struct tally wanted;    /* messages it may send */
-    struct tally sent;      /* taken from produce */
+    struct tally wanted;   /* messages it may send */
+    struct tally sent;     /* taken from produce */
     struct tally received;
     struct tally allowed; /* messages it may consume; each consume waits for its turn */
     struct tally waiting; /* consume calls that have begun */
@@ -151,9 +151,9 @@ static void pair_start(struct pair *pair, size_t size, long to_server, long to_c
 static void pair_open(struct pair *pair)
 {
     struct ps_error err = PS_ERROR_INIT;
-    ck_assert_int_eq(ps_channel_open(pair->rig.channel, &end_events, &pair->client,
-                                     &pair->client.stream, &err),
-                     PS_OK);
+    ck_assert_int_eq(
+        ps_channel_open(pair->rig.channel, &end_events, &pair->client, &pair->client.stream, &err),
+        PS_OK);
 }
 
 /* Checks that every message that was taken is released, once. */

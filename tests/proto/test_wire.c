@@ -77,9 +77,17 @@ struct found {
 
 /* Field 1 = 1; field 2 = "ab"; fixed fields 3 and 4; data "xyz"; field 2000 = 5. */
 #define ONE "\x08\x01"
-#define AB "\x12\x02" "ab"
-#define FIXED "\x1d" "1234" "\x21" "12345678"
-#define XYZ "\x7a\x03" "xyz"
+#define AB     \
+    "\x12\x02" \
+    "ab"
+#define FIXED \
+    "\x1d"    \
+    "1234"    \
+    "\x21"    \
+    "12345678"
+#define XYZ    \
+    "\x7a\x03" \
+    "xyz"
 #define LATE "\x80\x7d\x05"
 
 static const struct found messages[] = {
@@ -93,12 +101,18 @@ static const struct found messages[] = {
     /* Data before other fields; twice (the last one counts); around others. */
     { BYTES(XYZ ONE), false, ONE, "xyz" },
     { BYTES(ONE XYZ LATE), false, ONE LATE, "xyz" },
-    { BYTES(XYZ "\x7a\x02" "pq"), false, "", "pq" },
-    { BYTES(XYZ AB "\x7a\x02" "pq" ONE), false, AB ONE, "pq" },
+    { BYTES(XYZ "\x7a\x02"
+                "pq"),
+      false, "", "pq" },
+    { BYTES(XYZ AB "\x7a\x02"
+                   "pq" ONE),
+      false, AB ONE, "pq" },
     /* A data field of another wire type is just a field. */
     { BYTES("\x78\x05" XYZ), true, "\x78\x05", "xyz" },
     /* Lengths that are written longer than they need to be are legal. */
-    { BYTES(ONE "\x7a\x83\x80\x00" "xyz"), true, ONE, "xyz" },
+    { BYTES(ONE "\x7a\x83\x80\x00"
+                "xyz"),
+      true, ONE, "xyz" },
 };
 
 static void check_found(const struct found *expected, const struct ps_payload *message)
@@ -155,19 +169,23 @@ START_TEST(damaged_messages_are_refused)
         const char *bytes;
         size_t count;
     } damaged[] = {
-        { BYTES("\x08") },                     /* a varint that does not come */
-        { BYTES("\x08\x80") },                 /* that does not end */
-        { BYTES("\x80") },                     /* a tag that does not end */
-        { BYTES("\x00\x01") },                 /* field number 0 */
-        { BYTES("\x12\x03" "ab") },            /* longer than what is left */
-        { BYTES("\x7a\x04" "xyz") },
-        { BYTES("\x7a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01") }, /* 2^64 - 1 */
-        { BYTES("\x7a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02") }, /* above 64 bits */
+        { BYTES("\x08") },     /* a varint that does not come */
+        { BYTES("\x08\x80") }, /* that does not end */
+        { BYTES("\x80") },     /* a tag that does not end */
+        { BYTES("\x00\x01") }, /* field number 0 */
+        { BYTES("\x12\x03"
+                "ab") }, /* longer than what is left */
+        { BYTES("\x7a\x04"
+                "xyz") },
+        { BYTES("\x7a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01") },     /* 2^64 - 1 */
+        { BYTES("\x7a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02") },     /* above 64 bits */
         { BYTES("\x7a\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x00") }, /* eleven bytes */
-        { BYTES("\x1d" "123") },               /* fixed32 of three bytes */
-        { BYTES("\x21" "1234567") },           /* fixed64 of seven */
-        { BYTES("\x0b\x0c") },                 /* a group */
-        { BYTES("\x0e\x01") },                 /* wire types 6 and 7 */
+        { BYTES("\x1d"
+                "123") }, /* fixed32 of three bytes */
+        { BYTES("\x21"
+                "1234567") },  /* fixed64 of seven */
+        { BYTES("\x0b\x0c") }, /* a group */
+        { BYTES("\x0e\x01") }, /* wire types 6 and 7 */
         { BYTES("\x0f\x01") },
         { BYTES("\x80\x80\x80\x80\x10\x01") }, /* field number 2^29 */
         { BYTES(ONE XYZ "\x12\x05") },         /* damage behind the data */
@@ -245,7 +263,8 @@ END_TEST
 START_TEST(lookup_gives_the_last_of_a_field)
 {
     struct ps_span content = { 0 };
-    const char bytes[] = ONE AB "\x12\x03" "cde" XYZ;
+    const char bytes[] = ONE AB "\x12\x03"
+                                "cde" XYZ;
     const struct ps_span message = { (const uint8_t *)bytes, sizeof bytes - 1 };
     ck_assert(ps_wire_lookup(message, 2 << 3 | 2, &content));
     ck_assert_uint_eq(content.size, 3);

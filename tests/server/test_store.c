@@ -89,7 +89,7 @@ START_TEST(another_definition_is_refused_with_both_shown)
     ck_assert_ptr_nonnull(strstr(err.message, "a tool asks for float[128,10] ones"));
     request_init(&fixture, "out/w", 128, 10);
     fixture.slices[0].rows.count = 64;
-    fixture.slices[1] = (struct ps_slice){ 0, { 64, 64 } };
+    fixture.slices[1] = (struct ps_slice_place){ 0, { 64, 64 } };
     fixture.request.slice_count = 2;
     ck_assert_int_eq(create_fails(&fixture), PS_ALREADY_EXISTS);
     ck_assert_ptr_nonnull(
@@ -103,7 +103,7 @@ START_TEST(slices_of_one_variable_share_its_name)
     struct fixture_request fixture;
     request_init(&fixture, "emb", 10, 4);
     for (int i = 0; i < 4; i++) {
-        fixture.slices[i] = (struct ps_slice){ (uint32_t)(i % 2), { i * 2, i == 3 ? 4 : 2 } };
+        fixture.slices[i] = (struct ps_slice_place){ (uint32_t)(i % 2), { i * 2, i == 3 ? 4 : 2 } };
     }
     fixture.request.slice_count = 4;
     fixture.request.slice_index = 3;

@@ -14,7 +14,7 @@
 /* A request for the only slice of a variable of zeros; it points to itself, so do not copy it. */
 struct fixture_request {
     struct ps_create_request request;
-    struct ps_slice slices[4];
+    struct ps_slice_place slices[4];
 };
 
 static inline void fixture_request_init(struct fixture_request *fixture, const char *name,
