@@ -161,23 +161,6 @@ done:
     return rc;
 }
 
-/* An old index beside new data files would be a lie to readers that do not know our marker. */
-static enum ps_code retire_old_index(const struct ps_bundle_ticket *ticket, struct ps_error *err)
-{
-    struct ps_path index;
-    struct ps_file_info info;
-    const struct ps_bundle_name name = { .kind = PS_BUNDLE_INDEX };
-    enum ps_code rc;
-    PS_TRY(done, rc, ps_bundle_path(&index, ticket->prefix, &name, err));
-    if (ticket->files->stat(ticket->files->ctx, index.text, &info, NULL) == PS_NOT_FOUND) {
-        return PS_OK;
-    }
-    PS_TRY(done, rc, ps_files_remove(ticket->files, index.text, err));
-    PS_TRY(done, rc, sync_directory(ticket, err));
-done:
-    return rc;
-}
-
 /* NOT_FOUND if the save has no marker (any more). */
 static enum ps_code stat_marker(const struct ps_bundle_ticket *ticket, struct ps_error *err)
 {
@@ -196,8 +179,7 @@ enum ps_code ps_bundle_commit(const struct ps_bundle_ticket *ticket, struct ps_e
     enum ps_code rc;
     struct ps_error detail = PS_ERROR_INIT;
     PS_TRY(done, rc, decide(ticket, err));
-    PS_TRY(done, rc, retire_old_index(ticket, err));
-    PS_TRY(done, rc, ps_recover_roll_forward(ticket->files, ticket->prefix, NULL, err));
+    PS_TRY(done, rc, ps_recover_roll_forward(ticket->files, ticket->prefix, err));
     rc = stat_marker(ticket, &detail);
     if (rc == PS_OK) { /* rolling forward refused it */
         return ps_fail(err, PS_DATA_LOSS, "'%s': data files of the save vanished before its end",

@@ -197,17 +197,14 @@ static enum ps_code explain_missing(const struct ps_files *files, const char *pr
                    prefix);
 }
 
-/* Whether file is still what path names, and no decided save waits to replace it. */
+/* Whether file is still what path names. */
 static enum ps_code check_current(const struct ps_files *files, struct ps_file *file,
-                                  const struct ps_path *path, const char *prefix,
-                                  bool *is_current_out, struct ps_error *err)
+                                  const struct ps_path *path, bool *is_current_out,
+                                  struct ps_error *err)
 {
     struct ps_file_info opened, named;
-    bool found;
     enum ps_code rc;
     *is_current_out = false;
-    PS_TRY(done, rc, ps_recover_roll_forward(files, prefix, &found, err));
-    if (found) { return PS_OK; }
     PS_TRY(done, rc, file->ops->info(file, &opened, err));
     if (files->stat(files->ctx, path->text, &named, NULL) != PS_OK) { return PS_OK; }
     *is_current_out = opened.device == named.device && opened.inode == named.inode;
@@ -237,7 +234,8 @@ static enum ps_code open_once(const struct ps_files *files, const char *prefix,
     }
     PS_TRY(done, rc, read_index(reader, file, path.text, err));
     PS_TRY(done, rc, open_shards(reader, files, err));
-    PS_TRY(done, rc, check_current(files, file, &path, prefix, is_current_out, err));
+    PS_TRY(done, rc, ps_recover_roll_forward(files, prefix, err));
+    PS_TRY(done, rc, check_current(files, file, &path, is_current_out, err));
 done:
     ps_files_drop(&file);
     return rc;
@@ -263,7 +261,7 @@ enum ps_code ps_bundle_reader_open(const struct ps_files *files, const char *pre
         struct ps_bundle_reader *reader = NULL;
         bool is_current = false;
         struct ps_error detail = PS_ERROR_INIT;
-        rc = ps_recover_roll_forward(files, prefix, NULL, &detail);
+        rc = ps_recover_roll_forward(files, prefix, &detail);
         if (rc == PS_OK) { rc = make_reader(prefix, &reader, &detail); }
         if (rc == PS_OK) { rc = open_once(files, prefix, reader, &is_current, &detail); }
         if (rc == PS_OK && is_current) {

@@ -150,7 +150,7 @@ done:
     return rc;
 }
 
-static enum ps_code roll_scanned(const struct scan *scan, bool *found_out, struct ps_error *err)
+static enum ps_code roll_scanned(const struct scan *scan, struct ps_error *err)
 {
     size_t count;
     const struct ps_bundle_name *names = scan_names(scan, &count);
@@ -159,9 +159,8 @@ static enum ps_code roll_scanned(const struct scan *scan, bool *found_out, struc
         if (names[i].kind != PS_BUNDLE_INDEX_COMMIT) { continue; }
         enum ps_code rc = roll_one(scan, &names[i], &detail);
         bool is_gone = !exists(scan, &names[i]); /* by us, or by a faster one */
-        if (rc == PS_OK || is_gone) {
-            *found_out = true;
-        } else if (rc == PS_DATA_LOSS) {
+        if (rc == PS_OK || is_gone) { continue; }
+        if (rc == PS_DATA_LOSS) {
             ps_log(PS_LOG_WARN, "recover", "%s: an unfinished save is damaged and ignored: %s",
                    scan->prefix, detail.message);
         } else {
@@ -173,13 +172,11 @@ static enum ps_code roll_scanned(const struct scan *scan, bool *found_out, struc
 }
 
 enum ps_code ps_recover_roll_forward(const struct ps_files *files, const char *prefix,
-                                     bool *found_out, struct ps_error *err)
+                                     struct ps_error *err)
 {
     struct scan scan;
-    bool found = false;
     enum ps_code rc = scan_init(&scan, files, prefix, err);
-    if (rc == PS_OK) { rc = roll_scanned(&scan, &found, err); }
-    if (found_out != NULL) { *found_out = found; }
+    if (rc == PS_OK) { rc = roll_scanned(&scan, err); }
     scan_clean(&scan);
     return rc;
 }
@@ -251,7 +248,7 @@ enum ps_code ps_recover_sweep(const struct ps_files *files, const char *prefix,
                               struct ps_error *err)
 {
     struct scan scan;
-    enum ps_code rc = ps_recover_roll_forward(files, prefix, NULL, err);
+    enum ps_code rc = ps_recover_roll_forward(files, prefix, err);
     if (rc != PS_OK) { return rc; }
     PS_TRY(done, rc, scan_init(&scan, files, prefix, err));
     if (has_kind(&scan, PS_BUNDLE_INDEX_REMOVED)) { PS_TRY(done, rc, finish_removal(&scan, err)); }
@@ -329,7 +326,7 @@ enum ps_code ps_recover_remove(const struct ps_files *files, const char *prefix,
     struct ps_path index, removed;
     const struct ps_bundle_name from = { .kind = PS_BUNDLE_INDEX };
     const struct ps_bundle_name to = { .kind = PS_BUNDLE_INDEX_REMOVED };
-    enum ps_code rc = ps_recover_roll_forward(files, prefix, NULL, err);
+    enum ps_code rc = ps_recover_roll_forward(files, prefix, err);
     if (rc != PS_OK) { return rc; }
     PS_TRY(done, rc, scan_init(&scan, files, prefix, err));
     PS_TRY(done, rc, ps_bundle_path(&index, prefix, &from, err));

@@ -3,7 +3,6 @@
 #ifndef PARAMD_CHECKPOINT_RECOVER_H
 #define PARAMD_CHECKPOINT_RECOVER_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/status.h"
@@ -12,10 +11,9 @@ struct ps_files;
 
 /* Completes every decided save of prefix (PREFIX.index.commitID): data files get their names, then
  * the index. Any process may do so at any time, also while the save's own writer is at it. A marker
- * whose files are not all there is reported in the log and left alone. *found_out (may be NULL):
- * there was a decided save, so that what was read of PREFIX before may be outdated. */
+ * whose files are not all there is reported in the log and left alone. */
 PS_MUST_CHECK enum ps_code ps_recover_roll_forward(const struct ps_files *files, const char *prefix,
-                                                   bool *found_out, struct ps_error *err);
+                                                   struct ps_error *err);
 
 /* The above; then removes temporary files of prefix, completes a decided removal, and drops data
  * files of another shard count than PREFIX.index has. Only for the one that owns the prefix, with

@@ -315,7 +315,7 @@ static enum ps_code refresh_one(const struct ps_files *files, const char *direct
     *exists_out = false;
     PS_TRY(done, rc, ps_state_resolve(directory, checkpoint->path, &prefix, err));
     PS_TRY(done, rc, ps_bundle_path(&index, prefix.text, &name, err));
-    rc = ps_recover_roll_forward(files, prefix.text, NULL, &detail);
+    rc = ps_recover_roll_forward(files, prefix.text, &detail);
     if (rc == PS_OK) { rc = files->stat(files->ctx, index.text, &info, &detail); }
     if (rc == PS_NOT_FOUND || rc == PS_INVALID_ARGUMENT) { return PS_OK; }
     if (rc != PS_OK) {

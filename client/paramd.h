@@ -95,10 +95,14 @@ PS_API int ps_ps_tasks(const ps_session *session); /* how many ps tasks */
 PS_API int ps_device_push(ps_session *session, const char *device);
 PS_API int ps_device_pop(ps_session *session); /* returns 0 */
 
+#define PS_JOIN2_(a, b) a##b
+#define PS_JOIN_(a, b)  PS_JOIN2_(a, b)
+#define PS_SCOPE_       PS_JOIN_(ps_scope_at_line_, __LINE__)
+
 /* PS_DEVICE(session, "/job:ps/task:7") { ... }   Do not leave the block by break or return. */
-#define PS_DEVICE(session, device)                                               \
-    for (int ps_scope_open = ps_device_push((session), (device)); ps_scope_open; \
-         ps_scope_open = ps_device_pop(session))
+#define PS_DEVICE(session, device)                                        \
+    for (int PS_SCOPE_ = ps_device_push((session), (device)); PS_SCOPE_; \
+         PS_SCOPE_ = ps_device_pop(session))
 
 /* ---- Initial values, computed on the ps tasks ---- */
 

@@ -100,13 +100,19 @@ static void say_it_joined(const struct ps_session *session)
            session->step);
 }
 
-static void start(struct ps_session *session, const ps_options *options)
+/* log: of a program that is all ours, to be given this worker's name; NULL: the log is another's. */
+static void start(struct ps_session *session, const ps_options *options, struct ps_log_options *log)
 {
     struct ps_error err = PS_ERROR_INIT;
     enum ps_code rc;
     ps_rpc_start();
     session->process = random_number();
     PS_TRY(fail, rc, psi_settings_load(options, &session->settings, &err));
+    if (log != NULL) {
+        snprintf(log->process, sizeof log->process, "/job:worker/task:%d",
+                 session->settings.task_index);
+        ps_log_configure(log);
+    }
     PS_TRY(fail, rc, make_peers(session, &err));
     say_what_was_found(session);
     PS_TRY(fail, rc, psi_join(session, &err));
@@ -116,7 +122,8 @@ fail:
     psi_fail(session, &err);
 }
 
-ps_session *psi_session_connect(const ps_options *options, const struct psi_link *link)
+static ps_session *connect_with(const ps_options *options, const struct psi_link *link,
+                                struct ps_log_options *log)
 {
     struct ps_session *session = allocate(link);
     if (session == NULL) { return NULL; }
@@ -124,35 +131,41 @@ ps_session *psi_session_connect(const ps_options *options, const struct psi_link
     ps_options given = options != NULL ? *options : none;
     bool names_cluster = given.ps_hosts != NULL || given.cluster != NULL;
     if (!names_cluster && given.task_index == 0) { given.task_index = -1; }
-    start(session, &given);
+    start(session, &given, log);
     return session;
+}
+
+ps_session *psi_session_connect(const ps_options *options, const struct psi_link *link)
+{
+    return connect_with(options, link, NULL);
 }
 
 ps_session *ps_connect(const ps_options *options)
 {
-    return psi_session_connect(options, NULL);
+    return connect_with(options, NULL, NULL);
 }
 
-/* The log of a program of its own: only what the user asked for, and the name of this process. */
-static enum ps_code configure_log(const struct psi_flags *flags, struct ps_error *err)
+static enum ps_code read_log_flags(const struct psi_flags *flags, struct ps_log_options *log,
+                                   struct ps_error *err)
 {
-    struct ps_log_options log = { .level = flags->options.quiet ? PS_LOG_WARN : PS_LOG_INFO };
     enum ps_code rc = PS_OK;
-    if (flags->log_level != NULL) { rc = ps_log_level_parse(flags->log_level, &log.level, err); }
+    *log = (struct ps_log_options){ .level = flags->options.quiet ? PS_LOG_WARN : PS_LOG_INFO };
+    if (flags->log_level != NULL) { rc = ps_log_level_parse(flags->log_level, &log->level, err); }
     if (rc == PS_OK && flags->log_format != NULL) {
-        rc = ps_log_format_parse(flags->log_format, &log.format, err);
+        rc = ps_log_format_parse(flags->log_format, &log->format, err);
     }
-    ps_log_configure(&log);
+    ps_log_configure(log);
     return rc;
 }
 
 ps_session *ps_start(int *argc, char ***argv)
 {
     struct psi_flags flags;
+    struct ps_log_options log;
     struct ps_error err = PS_ERROR_INIT;
     enum ps_code rc = psi_settings_parse(argc, *argv, &flags, &err);
-    if (rc == PS_OK) { rc = configure_log(&flags, &err); }
-    if (rc == PS_OK) { return psi_session_connect(&flags.options, NULL); }
+    if (rc == PS_OK) { rc = read_log_flags(&flags, &log, &err); }
+    if (rc == PS_OK) { return connect_with(&flags.options, NULL, &log); }
     struct ps_session *session = allocate(NULL);
     if (session == NULL) { return NULL; }
     ps_rpc_start();

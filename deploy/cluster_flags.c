@@ -128,8 +128,8 @@ enum ps_code ps_cluster_flags_load_tool(const struct ps_cluster_choice *choice,
     if (!described) { inputs.flags.cluster = PS_RUN_LATEST_CLUSTER; }
     enum ps_code rc = ps_cluster_config_load(&inputs, cluster_out, err);
     if (rc != PS_OK) { return rc; }
-    char text[PS_CLUSTER_TEXT_BYTES];
-    fprintf(stderr, "%s\n", ps_cluster_describe(cluster_out, text));
+    fprintf(stderr, "cluster: %d ps (from %s)\n", ps_cluster_task_count(cluster_out, "ps"),
+            cluster_out->source);
     if (!described && access(PS_RUN_LATEST_SUMMARY, R_OK) == 0) {
         fprintf(stderr, "note: that job has ended; see %s\n", PS_RUN_LATEST_SUMMARY);
     }

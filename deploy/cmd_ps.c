@@ -6,7 +6,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "client/inspect.h"
 #include "core/clock.h"
@@ -249,24 +248,23 @@ static void beat(struct heartbeat *heartbeat)
 
 /* ---- Its life ---- */
 
-static sigset_t end_signals(void)
+/* Written by the handler, read by the loop below. A handler, and not a blocked signal that is waited
+ * for: OpenBLAS makes threads before main runs, and one of those would take the signal and end the
+ * process. */
+static volatile sig_atomic_t end_signal;
+
+static void note_signal(int signal_number)
 {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    return set;
+    end_signal = signal_number;
 }
 
-/* The signal that has come, 0 if none. After the first one the next ends the process at once. */
-static int take_signal(void)
+/* The first SIGTERM or SIGINT is noted; SA_RESETHAND lets the second end the process at once. */
+static void catch_signals(void)
 {
-    const struct timespec now = { 0 };
-    sigset_t set = end_signals();
-    int signal_number = sigtimedwait(&set, NULL, &now);
-    if (signal_number <= 0) { return 0; }
-    sigprocmask(SIG_UNBLOCK, &set, NULL);
-    return signal_number;
+    struct sigaction action = { .sa_handler = note_signal, .sa_flags = SA_RESETHAND | SA_RESTART };
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
 }
 
 static enum ps_task_end live(struct ps_server_task *task, struct heartbeat *heartbeat)
@@ -274,11 +272,10 @@ static enum ps_task_end live(struct ps_server_task *task, struct heartbeat *hear
     enum ps_task_end end = PS_TASK_END_STOPPED;
     bool stopping = false;
     while (!ps_task_wait(task, TICK_MS, &end)) {
-        int signal_number = stopping ? 0 : take_signal();
-        if (signal_number != 0) {
+        if (end_signal != 0 && !stopping) {
             ps_log(PS_LOG_INFO, "ps",
                    "%s: finishing what is in flight; a second signal ends at once",
-                   signal_number == SIGINT ? "SIGINT" : "SIGTERM");
+                   end_signal == SIGINT ? "SIGINT" : "SIGTERM");
             stopping = true;
             ps_task_stop(task);
         }
@@ -338,8 +335,7 @@ int ps_cmd_ps(int argc, char **argv)
     int code = PS_EXIT_USAGE;
     ps_options_parse(&argp, argc, argv, &settings);
 
-    sigset_t set = end_signals(); /* before any thread is made: all of them inherit it */
-    sigprocmask(SIG_BLOCK, &set, NULL);
+    catch_signals();
     struct ps_log_options log = { .level = settings.log_level, .format = settings.log_format };
     ps_log_configure(&log);
     enum ps_code rc = ps_cluster_flags_load_ps(&settings.choice, &cluster, &error);

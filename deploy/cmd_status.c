@@ -159,10 +159,7 @@ static enum ps_code print_workers(const struct workers *workers, struct ps_error
                                           "OPEN",   "STAGED", "LAST HEARD" };
     struct ps_table table;
     enum ps_code rc = PS_OK;
-    if (workers->count == 0) {
-        puts("\nno worker has come yet");
-        return PS_OK;
-    }
+    if (workers->count == 0) { return PS_OK; }
     ps_table_init(&table, titles, "llrrrrr");
     for (size_t i = 0; rc == PS_OK && i < workers->count; i++) {
         const struct worker *worker = &workers->items[i];

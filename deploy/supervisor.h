@@ -39,7 +39,7 @@ struct ps_supervisor {
  * SIGINT, SIGTERM and SIGHUP are taken meanwhile: the first asks the tasks to end, the second kills
  * them. Returns the exit code of the launch: 0, that of the first task that failed, or 128 + n for a
  * signal n. What failed was said on the terminal, with the task's last lines. Call it in a process
- * without other threads. */
+ * without threads of its own (those that OpenBLAS made before main end at the first fork). */
 int ps_supervisor_run(struct ps_supervisor *supervisor);
 
 #endif

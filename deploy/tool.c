@@ -71,8 +71,7 @@ void ps_tool_warn_dead(const struct ps_inspector *inspector)
     for (int i = 0; i < ps_inspect_peer_count(inspector); i++) {
         const struct ps_inspect_peer *peer = ps_inspect_peer(inspector, i);
         if (peer->error.code == PS_OK) { continue; }
-        fprintf(stderr, "paramd: /job:ps/task:%d at %s: %s\n", peer->index, peer->address,
-                peer->error.message);
+        fprintf(stderr, "paramd: /job:ps/task:%d: %s\n", peer->index, peer->error.message);
     }
 }
 

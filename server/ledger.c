@@ -182,7 +182,7 @@ static bool same_push(const struct ps_push_header *a, const struct ps_push_heade
 
 static bool has_arrived(const struct ps_open *open, uint32_t frame_index)
 {
-    return (open->arrived[frame_index / 8u] >> (frame_index % 8u) & 1u) != 0;
+    return (open->arrived[frame_index / 8u] & 1u << (frame_index % 8u)) != 0;
 }
 
 /* Refuses the push as err says. If even its number cannot be remembered, the sender still hears
@@ -211,10 +211,7 @@ enum ps_offer ps_page_offer(struct ps_page *page, const struct ps_data_request *
         }
         link_in(page, place, open);
     }
-    if (open->state == PS_OPEN_BURNT) {
-        ps_fail(err, PS_ABORTED, "push %" PRIu64 " was refused or withdrawn before", request->seq);
-        return PS_OFFER_BURNT;
-    }
+    if (open->state == PS_OPEN_BURNT) { return PS_OFFER_BURNT; }
     if (!same_push(&open->header, &request->push)) {
         ps_fail(err, PS_INVALID_ARGUMENT, "the frames of push %" PRIu64 " contradict each other",
                 request->seq);

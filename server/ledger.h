@@ -70,13 +70,13 @@ enum ps_offer {
     PS_OFFER_DUPLICATE, /* it is here already; the push may be staged or still arriving */
     PS_OFFER_COMMITTED, /* the push was committed before */
     PS_OFFER_BURNT,     /* the push was refused or withdrawn before: to be answered as a refusal,
-                           since the first answer may have been lost; err says it again */
+                           since the first answer may have been lost */
     PS_OFFER_FENCED,    /* sent by an incarnation that may not write; err says why */
     PS_OFFER_REFUSED    /* err says why; the push has been burnt here */
 };
 
 /* One frame of a push. open_out: the push it belongs to, for NEW and DUPLICATE.
- * err: the reason, for FENCED, REFUSED and BURNT. */
+ * err: the reason, for FENCED and REFUSED. */
 enum ps_offer ps_page_offer(struct ps_page *page, const struct ps_data_request *request,
                             struct ps_open **open_out, struct ps_error *err);
 

@@ -26,7 +26,7 @@ struct fixture_save {
     int part_count; /* 1: with a writer; more: parts, merge, commit, and 'emb' in slices */
 };
 
-/* Saves: 'emb' float [6,3] (element i: value + i), 'step' int64 scalar (value), 'text' two strings. */
+/* Saves 'emb' float [6,3] (element i: value + i), 'step' int64 (value), 'text' (two strings). */
 enum ps_code fixture_save(const struct fixture_save *save, struct ps_error *err);
 
 /* Opens prefix, checks that everything in it belongs to one value, and says which. */

@@ -8,7 +8,7 @@
 #include "checkpoint/state_file.h"
 #include "tests/checkpoint/bundle_fixture.h"
 
-/* A description, one word after another; bytes are (seed + 37 * index) mod 256, for bool the last bit:
+/* A description, one word after another; bytes are (seed + 37 * index) mod 256 (bool: & 1):
  *   tensor NAME DTYPE SHAPE SEED
  *   slice NAME DTYPE SHAPE START,LENGTH:... SEED
  *   strings NAME SHAPE HEX...        ("-" for an empty one)

@@ -20,6 +20,10 @@ static enum turn take_turn(struct ps_fault_files *fault)
     if (is_due) { fault->is_tripped = true; }
     if (fault->kind == PS_FAULT_KILL) { return fault->is_tripped ? TURN_FAIL : TURN_PASS; }
     if (!is_due) { return TURN_PASS; }
+    if (fault->kind == PS_FAULT_VISIT) {
+        fault->visit(fault->visit_ctx);
+        return TURN_PASS;
+    }
     return fault->kind == PS_FAULT_LATE ? TURN_LATE : TURN_FAIL;
 }
 

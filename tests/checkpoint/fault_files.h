@@ -8,7 +8,8 @@
 enum ps_fault_kind {
     PS_FAULT_ONCE, /* the call does nothing (a write: half) and fails; later calls work */
     PS_FAULT_LATE, /* the call works and fails nevertheless, as over a network */
-    PS_FAULT_KILL  /* from that call on nothing happens any more: the process was killed there */
+    PS_FAULT_KILL, /* from that call on nothing happens any more: the process was killed there */
+    PS_FAULT_VISIT /* before that call, visit is called: another process comes in between */
 };
 
 /* The caller's memory. */
@@ -20,6 +21,8 @@ struct ps_fault_files {
     long fail_at;    /* 1: the first call; 0: never */
     long call_count; /* so far */
     bool is_tripped;
+    void (*visit)(void *visit_ctx);
+    void *visit_ctx;
 };
 
 void ps_fault_files_init(struct ps_fault_files *fault, const struct ps_files *under,

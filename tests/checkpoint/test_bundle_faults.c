@@ -12,7 +12,7 @@
 #include "tests/checkpoint/fault_files.h"
 #include "tests/checkpoint/memory_files.h"
 
-enum { OLD = 100, NEW = 200, CALLS_MAX = 2000, CRASHES = 12 };
+enum { OLD = 100, NEW = 200, CALLS_MAX = 2000, CRASHES = 6 };
 
 static struct ps_error error;
 
@@ -55,8 +55,8 @@ static struct ps_memory_files *with_old(int index)
     return memory;
 }
 
-/* What a restart finds: the new values if the save was acknowledged; else old, new, or, if there was
- * no old one, nothing. */
+/* What a restart finds: the new values if the save was acknowledged; else old or new ones, or, if
+ * there was no old one, nothing. */
 static void expect_sane(const struct ps_files *files, int index, bool is_acknowledged, long call)
 {
     long value = 0;
@@ -175,6 +175,77 @@ START_TEST(test_killed_while_rolling_forward)
 }
 END_TEST
 
+/* ---- two processes ---- */
+
+struct visitor {
+    struct ps_memory_files *memory;
+    int index;
+    enum ps_code rc;
+    long value;
+};
+
+static void visit_load(void *visit_ctx)
+{
+    struct visitor *visitor = visit_ctx;
+    const struct ps_files *files = ps_memory_files_table(visitor->memory);
+    visitor->rc = fixture_load(files, "d/model.ckpt-1", &visitor->value, &error);
+}
+
+/* A reader comes in before each call of a save, and rolls forward what it finds. */
+START_TEST(test_reader_between_calls_of_a_save)
+{
+    hush();
+    bool is_tripped = true;
+    for (long call = 1; is_tripped; call++) {
+        long value;
+        struct ps_fault_files fault;
+        struct visitor visitor = { .memory = with_old(_i), .index = _i, .rc = PS_OK, .value = OLD };
+        const struct ps_files *files = ps_memory_files_table(visitor.memory);
+        ps_fault_files_init(&fault, files, PS_FAULT_VISIT, call);
+        fault.visit = visit_load;
+        fault.visit_ctx = &visitor;
+        ck_assert_msg(save(&fault.files, NEW, cases[_i].new_parts) == PS_OK, "call %ld: %s", call,
+                      error.message);
+        bool may_be_none = cases[_i].old_parts == 0 && visitor.rc == PS_NOT_FOUND;
+        ck_assert_msg(visitor.rc == PS_OK || may_be_none, "call %ld: %s", call, error.message);
+        ck_assert(visitor.rc != PS_OK || visitor.value == OLD || visitor.value == NEW);
+        ck_ok(fixture_load(files, "d/model.ckpt-1", &value, &error));
+        ck_assert_int_eq(value, NEW);
+        is_tripped = fault.is_tripped;
+        ps_memory_files_destroy(visitor.memory);
+    }
+}
+END_TEST
+
+static void visit_save(void *visit_ctx)
+{
+    struct visitor *visitor = visit_ctx;
+    const struct ps_files *files = ps_memory_files_table(visitor->memory);
+    visitor->rc = save(files, NEW, cases[visitor->index].new_parts);
+}
+
+/* A whole save comes in before each call of a reader: it sees one of the two, never a mixture. */
+START_TEST(test_save_between_calls_of_a_reader)
+{
+    hush();
+    bool is_tripped = true;
+    for (long call = 1; is_tripped && cases[_i].old_parts > 0; call++) {
+        long value = 0;
+        struct ps_fault_files fault;
+        struct visitor visitor = { .memory = with_old(_i), .index = _i };
+        ps_fault_files_init(&fault, ps_memory_files_table(visitor.memory), PS_FAULT_VISIT, call);
+        fault.visit = visit_save;
+        fault.visit_ctx = &visitor;
+        enum ps_code rc = fixture_load(&fault.files, "d/model.ckpt-1", &value, &error);
+        ck_assert_msg(rc == PS_OK, "call %ld: %s", call, error.message);
+        ck_assert(value == OLD || value == NEW);
+        ck_assert_int_eq(visitor.rc, PS_OK);
+        is_tripped = fault.is_tripped;
+        ps_memory_files_destroy(visitor.memory);
+    }
+}
+END_TEST
+
 START_TEST(test_removal_is_whole_or_nothing)
 {
     hush();
@@ -279,6 +350,8 @@ int main(void)
     tcase_add_loop_test(tcase, test_each_call_fails, 0, CASES);
     tcase_add_loop_test(tcase, test_killed_at_each_call, 0, CASES);
     tcase_add_loop_test(tcase, test_killed_while_rolling_forward, 0, CASES);
+    tcase_add_loop_test(tcase, test_reader_between_calls_of_a_save, 0, CASES);
+    tcase_add_loop_test(tcase, test_save_between_calls_of_a_reader, 0, CASES);
     tcase_add_test(tcase, test_removal_is_whole_or_nothing);
     tcase_add_test(tcase, test_full_disk_cleans_up);
     tcase_add_loop_test(tcase, test_each_allocation_fails, 0, CASES);

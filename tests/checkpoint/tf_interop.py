@@ -22,7 +22,8 @@ DTYPES = ["float", "double", "int32", "uint8", "int16", "int8", "int64", "bool",
 
 
 def tf_dtype(name):
-    return {"float": tf.float32, "double": tf.float64, "half": tf.float16}.get(name) or getattr(tf, name)
+    special = {"float": tf.float32, "double": tf.float64, "half": tf.float16}
+    return special.get(name) or getattr(tf, name)
 
 
 def values(dtype, shape, seed):
@@ -61,7 +62,8 @@ class Case:
         spec = ":".join("-" if e is None else "%d,%d" % e for e in extents)
         box = [d if e is None else e[1] for e, d in zip(extents, shape)]
         array = values(dtype, box, seed)
-        self.parts[-1].append((name, " ".join(map(str, shape)) + " " + spec, tensor_of(array, dtype)))
+        shape_and_slice = " ".join(map(str, shape)) + " " + spec
+        self.parts[-1].append((name, shape_and_slice, tensor_of(array, dtype)))
         text = "[%s]" % ",".join(map(str, shape))
         self.lines.append("slice %s %s %s %s %d" % (name, dtype, text, spec, seed))
         whole = self.expected.setdefault(name, [dtype, np.zeros(shape, array.dtype)])
@@ -87,7 +89,9 @@ class Case:
 
     def save_by_tensorflow(self, prefix):
         parts = [p for p in self.parts if p]
-        names = [prefix] if len(parts) == 1 else ["%s_part%d" % (prefix, i) for i in range(len(parts))]
+        names = ["%s_part%d" % (prefix, i) for i in range(len(parts))]
+        if len(parts) == 1:
+            names = [prefix]
         for name, part in zip(names, parts):
             tf.raw_ops.SaveV2(prefix=name, tensor_names=[t[0] for t in part],
                               shape_and_slices=[t[1] for t in part], tensors=[t[2] for t in part])

@@ -78,7 +78,7 @@ static void expect_notice(uint32_t peer, uint64_t through)
 
 static void send_all(uint32_t peer)
 {
-    while (ps_pusher_next(&pusher, peer).kind != PS_SEND_NOTHING) { }
+    while (ps_pusher_next(&pusher, peer).kind != PS_SEND_NOTHING) {}
 }
 
 static void stage_all(const struct ps_flight *staged)

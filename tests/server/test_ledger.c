@@ -335,9 +335,7 @@ START_TEST(a_burnt_number_is_never_staged_and_passes_as_empty)
     for (uint64_t seq = 1; seq <= 3; seq++) {
         ck_assert_int_eq(offer_frame(seq, 2, 1), PS_OFFER_BURNT);
         ck_assert_ptr_null(open_push);
-        ck_assert_int_eq(err.code, PS_ABORTED);
     }
-    ck_assert_str_eq(err.message, "push 3 was refused or withdrawn before");
     ck_assert_int_eq(commit(4), PS_OK);
     ck_assert_int_eq(commit_count, 1);
     ck_assert_uint_eq(commits[0], 4);

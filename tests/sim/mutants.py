@@ -3,11 +3,12 @@
 SPDX-License-Identifier: Apache-2.0
 
 Each row is a small breakage of one rule. A copy of the file is changed (the old text must be there
-exactly once, so that a row cannot go stale unseen), compiled with the simulator, and run over
+exactly once, white space aside, so that a row cannot go stale unseen), compiled with the simulator, and run over
 seeds until one fails. A mutant that survives means that the simulator does not check that rule.
 """
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -32,7 +33,7 @@ MUTANTS = [
      "if (ps_page_admit(page, request->incarnation, err) != PS_OK) { return PS_OFFER_FENCED; }",
      ""),
     (LEDGER, "a burnt number is never staged",
-     "if (open->state == PS_OPEN_BURNT) {\n        ps_fail(err, PS_ABORTED", "if (false) {\n        ps_fail(err, PS_ABORTED"),
+     "if (open->state == PS_OPEN_BURNT) { return PS_OFFER_BURNT; }", ""),
     (LEDGER, "a frame that is here is a duplicate",
      "return has_arrived(open, request->push.frame_index) ? PS_OFFER_DUPLICATE : PS_OFFER_NEW;",
      "return PS_OFFER_NEW;"),
@@ -208,12 +209,14 @@ class Workshop:
         name, rule, old, new = mutant
         with open(os.path.join(self.arguments.root, name), encoding="utf-8") as file:
             text = file.read()
-        if text.count(old) != 1:
+        pattern = r"\s+".join(re.escape(word) for word in old.split())
+        changed, count = re.subn(pattern, lambda _: new, text)
+        if count != 1:
             sys.exit("mutants: row %d (%s: %s) matches %d times, must match once:\n%s"
-                     % (index, name, rule, text.count(old), old))
+                     % (index, name, rule, count, old))
         source = os.path.join(self.folder, "mutant.c")
         with open(source, "w", encoding="utf-8") as file:
-            file.write(text.replace(old, new))
+            file.write(changed)
         return self.simulate({**self.objects, name: self.compile("mutant", source)})
 
 

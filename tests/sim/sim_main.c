@@ -10,7 +10,10 @@
 
 #include "tests/sim/sim.h"
 
-enum { TRACE_LINES = 60 };
+enum {
+    TRACE_LINES = 60,
+    LONG_RUNS = 3000000 /* some minutes */
+};
 
 /* For the handler below: an assertion of the code under test must name the seed too. */
 static volatile sig_atomic_t current_seed;
@@ -77,21 +80,27 @@ static bool sweep(const struct sim_config *config, struct totals *totals)
 
 static int usage(const char *name)
 {
-    fprintf(stderr,
-            "usage: %s [--seed FIRST] [--runs COUNT] [--sweep] [--crash-at STEP] [--trace]\n"
-            "  --sweep     runs each seed once for every step at which worker 0 can crash\n"
-            "  --crash-at  crashes worker 0 at this step\n"
-            "  --trace     tells every step on standard output\n",
-            name);
+    fprintf(
+        stderr,
+        "usage: %s [--seed FIRST] [--runs COUNT | --long] [--sweep] [--crash-at STEP] [--trace]\n"
+        "  --long      runs %d seeds\n"
+        "  --sweep     runs each seed once for every step at which worker 0 can crash\n"
+        "  --crash-at  crashes worker 0 at this step\n"
+        "  --trace     tells every step on standard output\n",
+        name, LONG_RUNS);
     return 2;
 }
 
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        { "seed", required_argument, NULL, 's' },  { "runs", required_argument, NULL, 'n' },
-        { "sweep", no_argument, NULL, 'w' },       { "crash-at", required_argument, NULL, 'c' },
-        { "trace", no_argument, NULL, 't' },       { NULL, 0, NULL, 0 },
+        { "seed", required_argument, NULL, 's' },
+        { "runs", required_argument, NULL, 'n' },
+        { "sweep", no_argument, NULL, 'w' },
+        { "crash-at", required_argument, NULL, 'c' },
+        { "trace", no_argument, NULL, 't' },
+        { "long", no_argument, NULL, 'l' },
+        { NULL, 0, NULL, 0 },
     };
     uint64_t first = 1, runs = 1;
     uint32_t crash_at = 0;
@@ -101,6 +110,7 @@ int main(int argc, char **argv)
         case 's': first = strtoull(optarg, NULL, 10); break;
         case 'n': runs = strtoull(optarg, NULL, 10); break;
         case 'c': crash_at = (uint32_t)strtoul(optarg, NULL, 10); break;
+        case 'l': runs = LONG_RUNS; break;
         case 'w': sweeps = true; break;
         case 't': traces = true; break;
         default: return usage(argv[0]);
@@ -117,8 +127,8 @@ int main(int argc, char **argv)
         if (!(sweeps ? sweep(&config, &totals) : run_one(&config, &totals))) { return 1; }
     }
     clock_gettime(CLOCK_MONOTONIC, &end);
-    double seconds =
-        (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) * 1e-9;
+    double seconds = (double)(end.tv_sec - begin.tv_sec) +
+                     (double)(end.tv_nsec - begin.tv_nsec) * 1e-9;
     printf("sim: %" PRIu64 " runs in %.1f s (%.0f a second), %" PRIu64 " steps, %" PRIu64
            " processes, %" PRIu64 " pushes: %" PRIu64 " counted, %" PRIu64 " refused, %" PRIu64
            " discarded; all as the oracle says\n",

@@ -53,7 +53,8 @@ static void check_everywhere(struct sim *sim, uint32_t attempt, const char *what
     const struct sim_attempt *a = &sim->attempts[attempt];
     for (uint32_t i = 0; i < a->touched_count; i++) {
         if (!has(sim, a->touched[i], attempt)) {
-            sim_fail(sim, "attempt %u (push %" PRIu64 " of worker %u) is %s, but task %u has it not",
+            sim_fail(sim,
+                     "attempt %u (push %" PRIu64 " of worker %u) is %s, but task %u has it not",
                      attempt, a->seq, a->worker, what, a->touched[i]);
         }
     }
@@ -64,14 +65,18 @@ void sim_saw_commit(struct sim *sim, uint32_t task, const struct ps_page *page,
 {
     uint32_t attempt = (uint32_t)open->header.base_step;
     struct sim_attempt *a = &sim->attempts[attempt];
-    if (attempt >= sim->attempt_count || a->seq != open->seq || a->worker != page->worker
-        || a->frame_count[task] != open->header.frame_count
-        || a->touched_count != open->header.touched_count) {
+    if (attempt >= sim->attempt_count || a->seq != open->seq || a->worker != page->worker ||
+        a->frame_count[task] != open->header.frame_count ||
+        a->touched_count != open->header.touched_count) {
         sim_fail(sim, "task %u commits push %" PRIu64 " that nobody made", task, open->seq);
         return;
     }
-    if (open->state != PS_OPEN_STAGED) { sim_fail(sim, "task %u commits what is not staged", task); }
-    if (a->poisoned) { sim_fail(sim, "attempt %u was refused, and task %u commits it", attempt, task); }
+    if (open->state != PS_OPEN_STAGED) {
+        sim_fail(sim, "task %u commits what is not staged", task);
+    }
+    if (a->poisoned) {
+        sim_fail(sim, "attempt %u was refused, and task %u commits it", attempt, task);
+    }
     check_everywhere(sim, attempt, "committed");
     a->committed[task]++;
     uint64_t *fold = &sim->tasks[task].fold[page->worker];
@@ -107,8 +112,8 @@ void sim_check_page(struct sim *sim, uint32_t task, uint32_t worker)
         bool reserves = !o->header.eager && o->state != PS_OPEN_BURNT;
         staged_bytes += reserves ? o->header.part_bytes : 0;
     }
-    if (staged_bytes != page->staged_bytes || staged_bytes > page->credit_bytes
-        || open_count != page->open_count) {
+    if (staged_bytes != page->staged_bytes || staged_bytes > page->credit_bytes ||
+        open_count != page->open_count) {
         sim_fail(sim, "task %u counts %" PRIu64 " bytes in %u pushes, but has %" PRIu64 " in %u",
                  task, page->staged_bytes, page->open_count, staged_bytes, open_count);
     }
@@ -146,8 +151,10 @@ static void check_attempt_on(struct sim *sim, uint32_t attempt, uint32_t task, b
     const struct sim_attempt *a = &sim->attempts[attempt];
     bool torn_allowed = a->eager && !a->acked; /* the one thing that eager mode gives up */
     if (a->committed[task] != (counts ? 1u : 0u)) {
-        sim_fail(sim, "attempt %u (push %" PRIu64 " of worker %u%s) %s, and task %u committed it %u "
-                 "times", attempt, a->seq, a->worker, a->acked ? ", acknowledged" : "",
+        sim_fail(sim,
+                 "attempt %u (push %" PRIu64 " of worker %u%s) %s, and task %u committed it %u "
+                 "times",
+                 attempt, a->seq, a->worker, a->acked ? ", acknowledged" : "",
                  counts ? "counts" : "does not count", task, a->committed[task]);
     }
     for (uint32_t f = 0; f < a->frame_count[task]; f++) {
@@ -219,8 +226,8 @@ static void check_position(struct sim *sim, uint32_t worker, uint64_t committed)
         memcpy(&position, page->position.data, sizeof position);
     }
     if (position != expected) {
-        sim_fail(sim, "worker %u has position %u after push %" PRIu64 ", which was batch %u", worker,
-                 position, committed, expected);
+        sim_fail(sim, "worker %u has position %u after push %" PRIu64 ", which was batch %u",
+                 worker, position, committed, expected);
     }
 }
 
@@ -244,9 +251,10 @@ void sim_check_end(struct sim *sim)
         for (uint32_t t = 0; t < sim->config.task_count; t++) {
             const struct ps_page *page = &sim->tasks[t].pages[w];
             if (page->committed != committed[w] || page->staged_bytes != 0) {
-                sim_fail(sim, "worker %u: task %u ends at push %" PRIu64 " with %" PRIu64
-                         " bytes staged, task 0 at %" PRIu64, w, t, page->committed,
-                         page->staged_bytes, committed[w]);
+                sim_fail(sim,
+                         "worker %u: task %u ends at push %" PRIu64 " with %" PRIu64
+                         " bytes staged, task 0 at %" PRIu64,
+                         w, t, page->committed, page->staged_bytes, committed[w]);
             }
             check_order(sim, w, t, committed[w]);
         }

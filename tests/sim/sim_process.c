@@ -29,8 +29,7 @@ void sim_process_start(struct sim *sim, uint32_t worker)
 {
     if (sim->process_count == sim->process_capacity) {
         sim->process_capacity = 2 * sim->process_capacity + 8;
-        sim->processes =
-            sim_grow(sim->processes, sim->process_capacity, sizeof *sim->processes);
+        sim->processes = sim_grow(sim->processes, sim->process_capacity, sizeof *sim->processes);
     }
     struct sim_process *process = sim_grow(NULL, 1, sizeof *process);
     memset(process, 0, sizeof *process);
@@ -212,8 +211,8 @@ static void number_attempt(struct sim *sim, uint32_t index, uint64_t seq)
 
 bool sim_process_push(struct sim *sim, struct sim_process *process)
 {
-    if (process->stage != SIM_STAGE_RUN || process->next_batch > sim->config.batch_count
-        || process->flight_count >= sim->config.window) {
+    if (process->stage != SIM_STAGE_RUN || process->next_batch > sim->config.batch_count ||
+        process->flight_count >= sim->config.window) {
         return false;
     }
     if (sim->attempt_count == sim->attempt_capacity) {
@@ -240,8 +239,8 @@ bool sim_process_push(struct sim *sim, struct sim_process *process)
 
     struct ps_flight *flight;
     void *user = (void *)(uintptr_t)sim->attempt_count;
-    if (ps_pusher_add(&process->pusher, parts, attempt->touched_count, user, &flight, NULL)
-        != PS_OK) {
+    if (ps_pusher_add(&process->pusher, parts, attempt->touched_count, user, &flight, NULL) !=
+        PS_OK) {
         sim_fail(sim, "no memory");
         return false;
     }
@@ -357,9 +356,7 @@ static void receive_reply(struct sim *sim, struct sim_process *process,
     ps_pusher_committed(pusher, message->task, message->committed);
     switch (message->kind) {
     case SIM_STAGED: ps_pusher_staged(pusher, message->task, message->seq); break;
-    case SIM_REFUSED:
-        ps_pusher_refused(pusher, message->task, message->seq, message->code);
-        break;
+    case SIM_REFUSED: ps_pusher_refused(pusher, message->task, message->seq, message->code); break;
     case SIM_WITHDRAWN: ps_pusher_withdrawn(pusher, message->task, message->seq); break;
     default: break;
     }
@@ -369,8 +366,8 @@ static void receive_reply(struct sim *sim, struct sim_process *process,
 void sim_process_receive(struct sim *sim, struct sim_message *message)
 {
     struct sim_process *process = sim->processes[message->process];
-    bool expected = message->stage == process->stage
-                    && message->incarnation == process->incarnation;
+    bool expected = message->stage == process->stage &&
+                    message->incarnation == process->incarnation;
     if (!expected || process->stage >= SIM_STAGE_DONE) { return; }
     switch (message->kind) {
     case SIM_FENCED: sim_process_kill(sim, process); break;

@@ -68,8 +68,7 @@ static void on_commit(void *ctx, const struct ps_page *page, const struct ps_ope
     }
 }
 
-static void commit_through(struct sim *sim, const struct sim_message *message,
-                           struct ps_page *page)
+static void commit_through(struct sim *sim, const struct sim_message *message, struct ps_page *page)
 {
     struct commit commit = { sim, message->task };
     struct ps_error err = PS_ERROR_INIT;
@@ -103,7 +102,8 @@ static bool admit(struct sim *sim, const struct sim_message *message, const stru
     enum ps_code code = ps_page_admit(page, message->incarnation, NULL);
     if (code == PS_OK) { return true; }
     if (code != PS_ABORTED || message->incarnation > page->incarnation) {
-        sim_fail(sim, "task %u does not admit incarnation %" PRIu64 ", which is attached everywhere",
+        sim_fail(sim,
+                 "task %u does not admit incarnation %" PRIu64 ", which is attached everywhere",
                  message->task, message->incarnation);
     }
     answer(sim, message, SIM_FENCED, code);
@@ -137,8 +137,7 @@ static void fill_survey(struct sim_survey *survey, const struct ps_page *page)
     }
 }
 
-static void receive_attach(struct sim *sim, const struct sim_message *message,
-                           struct ps_page *page)
+static void receive_attach(struct sim *sim, const struct sim_message *message, struct ps_page *page)
 {
     struct sim_survey *survey = sim_grow(NULL, 1, sizeof *survey);
     survey->accepted = ps_page_attach(page, message->incarnation, message->process);
@@ -174,8 +173,8 @@ static void receive_resolve(struct sim *sim, const struct sim_message *message,
     answer(sim, message, rc == PS_OK ? SIM_RESOLVED : SIM_FENCED, rc);
 }
 
-static enum ps_offer offer(struct sim *sim, const struct sim_message *message,
-                           struct ps_page *page, struct ps_open **open_out)
+static enum ps_offer offer(struct sim *sim, const struct sim_message *message, struct ps_page *page,
+                           struct ps_open **open_out)
 {
     const struct sim_attempt *attempt = &sim->attempts[message->attempt];
     uint32_t task = message->task;
@@ -215,8 +214,8 @@ static void take_frame(struct sim *sim, const struct sim_message *message, struc
 {
     struct sim_attempt *attempt = &sim->attempts[message->attempt];
     uint32_t task = message->task;
-    if (attempt->poisoned && attempt->poison_task == task
-        && attempt->poison_frame == message->frame) {
+    if (attempt->poisoned && attempt->poison_task == task &&
+        attempt->poison_frame == message->frame) {
         if (ps_page_burn(page, message->seq, NULL) != PS_OK) { sim_fail(sim, "no burn"); }
         answer(sim, message, SIM_REFUSED, PS_INVALID_ARGUMENT);
         return;
@@ -229,8 +228,8 @@ static void take_frame(struct sim *sim, const struct sim_message *message, struc
     }
     void *frame = attempt->eager ? NULL : frame_name(message->attempt, task, message->frame);
     struct ps_error err = PS_ERROR_INIT;
-    if (ps_page_keep(page, open, message->frame, frame, attempt->frame_bytes[task], &err)
-        != PS_OK) {
+    if (ps_page_keep(page, open, message->frame, frame, attempt->frame_bytes[task], &err) !=
+        PS_OK) {
         sim_fail(sim, "task %u does not keep a good frame: %s", task, err.message);
         return;
     }
@@ -256,8 +255,8 @@ static void receive_frame(struct sim *sim, const struct sim_message *message, st
  * writes. */
 static void receive_data(struct sim *sim, const struct sim_message *message, struct ps_page *page)
 {
-    if (sim->config.lazy_notice && message->kind == SIM_FRAME
-        && message->commit_through <= page->committed) {
+    if (sim->config.lazy_notice && message->kind == SIM_FRAME &&
+        message->commit_through <= page->committed) {
         receive_frame(sim, message, page);
         return;
     }
@@ -274,8 +273,8 @@ static void receive_data(struct sim *sim, const struct sim_message *message, str
     }
     if (late) { commit_through(sim, message, page); }
     if (page->committed < message->commit_through) {
-        sim_fail(sim, "task %u has committed %" PRIu64 " after a notice of %" PRIu64,
-                 message->task, page->committed, message->commit_through);
+        sim_fail(sim, "task %u has committed %" PRIu64 " after a notice of %" PRIu64, message->task,
+                 page->committed, message->commit_through);
     }
 }
 

@@ -60,8 +60,8 @@ static uint32_t pick(struct ps_rng *rng, const uint32_t *from, uint32_t count)
     return from[ps_rng_below(rng, count)];
 }
 
-#define PICK(rng, ...)                                         \
-    pick((rng), (const uint32_t[]){ __VA_ARGS__ },             \
+#define PICK(rng, ...)                             \
+    pick((rng), (const uint32_t[]){ __VA_ARGS__ }, \
          sizeof((const uint32_t[]){ __VA_ARGS__ }) / sizeof(uint32_t))
 
 struct sim_config sim_draw(uint64_t seed)
@@ -95,8 +95,9 @@ struct sim_config sim_draw(uint64_t seed)
 void sim_describe(const struct sim_config *c, FILE *out)
 {
     fprintf(out,
-            "seed %" PRIu64 ": %u workers x %u tasks, %u batches, window %u, frames <= %u, credit %"
-            PRIu64 ", chaos %u; drop %u dup %u delay %u crash %u lose %u refuse %u eager %u%s%s%s%s%s",
+            "seed %" PRIu64
+            ": %u workers x %u tasks, %u batches, window %u, frames <= %u, credit %" PRIu64
+            ", chaos %u; drop %u dup %u delay %u crash %u lose %u refuse %u eager %u%s%s%s%s%s",
             c->seed, c->worker_count, c->task_count, c->batch_count, c->window, c->frame_limit,
             c->credit_bytes, c->chaos_steps, c->drop, c->duplicate, c->delay, c->crash, c->lose,
             c->refuse, c->eager, c->home ? " home" : "", c->fifo ? " fifo" : "",
@@ -121,8 +122,8 @@ static bool deliver(struct sim *sim)
 {
     struct sim_message message;
     if (!sim_receive(sim, &message)) { return false; }
-    bool ignored = message.kind >= SIM_TO_WORKER
-                   && sim->processes[message.process]->stage >= SIM_STAGE_DONE;
+    bool ignored = message.kind >= SIM_TO_WORKER &&
+                   sim->processes[message.process]->stage >= SIM_STAGE_DONE;
     if (!ignored) { tell_message(sim, &message); }
     if (message.kind < SIM_TO_WORKER) {
         sim_task_receive(sim, &message);

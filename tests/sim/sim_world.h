@@ -16,8 +16,8 @@ struct sim_attempt {
     uint64_t seq;
     uint64_t incarnation;
     bool eager;
-    bool acked;  /* the process was told that it counts */
-    bool denied; /* the process was told that it was refused */
+    bool acked;    /* the process was told that it counts */
+    bool denied;   /* the process was told that it was refused */
     bool poisoned; /* poison_task refuses it, at frame poison_frame */
     uint32_t poison_task;
     uint32_t poison_frame;
@@ -26,9 +26,9 @@ struct sim_attempt {
     /* by task; frame_count 0: not touched */
     uint32_t frame_count[SIM_TASKS];
     uint32_t frame_bytes[SIM_TASKS];
-    uint32_t committed[SIM_TASKS];            /* commits seen */
-    uint32_t applied[SIM_TASKS][SIM_FRAMES];  /* effects seen */
-    uint32_t held[SIM_TASKS][SIM_FRAMES];     /* frames that the ledger keeps */
+    uint32_t committed[SIM_TASKS];           /* commits seen */
+    uint32_t applied[SIM_TASKS][SIM_FRAMES]; /* effects seen */
+    uint32_t held[SIM_TASKS][SIM_FRAMES];    /* frames that the ledger keeps */
 };
 
 enum sim_kind {
@@ -112,7 +112,7 @@ struct sim_process {
 };
 
 struct sim_worker {
-    uint32_t newest; /* index of its youngest process */
+    uint32_t newest;              /* index of its youngest process */
     uint64_t highest_incarnation; /* that any process proposed */
     /* by seq: 1 + the attempt of the youngest incarnation with that number; 0: none */
     uint32_t *by_seq;

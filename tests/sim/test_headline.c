@@ -48,8 +48,8 @@ static uint64_t mix(uint64_t value)
 
 static struct gradient gradient_of(const struct sim_frame *frame)
 {
-    uint64_t name = ((uint64_t)frame->worker << 48) + ((uint64_t)frame->batch << 16)
-                    + (uint64_t)(frame->task * SIM_FRAMES + frame->index);
+    uint64_t name = ((uint64_t)frame->worker << 48) + ((uint64_t)frame->batch << 16) +
+                    (uint64_t)(frame->task * SIM_FRAMES + frame->index);
     uint64_t bits = mix(name + 1);
     struct gradient gradient = { .count = 1 + (uint32_t)(bits % LONGEST_RUN) };
     gradient.first = (uint32_t)(bits >> 8) % (ELEMENTS - gradient.count + 1);
@@ -66,7 +66,7 @@ static void cluster_init(struct cluster *cluster)
         struct ps_store_options options = { .task_index = task };
         cluster->stores[task] = ps_store_create(&options);
         ck_assert_ptr_nonnull(cluster->stores[task]);
-        struct ps_slice slice = { task, { 0, ELEMENTS } };
+        struct ps_slice_place slice = { task, { 0, ELEMENTS } };
         struct ps_create_request request = {
             .definition = {
                 .name = "weights",
@@ -80,12 +80,14 @@ static void cluster_init(struct cluster *cluster)
             .slice_count = 1,
         };
         struct ps_error err = PS_ERROR_INIT;
-        bool created, initialized;
+        bool created;
         enum ps_code rc = ps_store_create_variable(cluster->stores[task], &request,
                                                    &cluster->variables[task], &created, &err);
         ck_assert_msg(rc == PS_OK, "%s", err.message);
-        rc = ps_variable_initialize(cluster->variables[task], false, &initialized, &err);
-        ck_assert_msg(rc == PS_OK && initialized, "%s", err.message);
+        struct ps_initialize_request all = { .handle_count = 0 };
+        uint32_t initialized;
+        rc = ps_store_initialize(cluster->stores[task], &all, &initialized, &err);
+        ck_assert_msg(rc == PS_OK && initialized == 1, "%s", err.message);
     }
 }
 
@@ -126,8 +128,7 @@ static void count(void *ctx, const struct sim_frame *frame)
 {
     struct cluster *cluster = ctx;
     ck_assert_uint_le(frame->batch, BATCHES);
-    uint8_t *counted =
-        &cluster->counted[frame->worker][frame->batch][frame->task][frame->index];
+    uint8_t *counted = &cluster->counted[frame->worker][frame->batch][frame->task][frame->index];
     ck_assert_uint_eq((*counted)++, 0);
     struct gradient gradient = gradient_of(frame);
     for (uint32_t i = 0; i < gradient.count; i++) {
@@ -149,8 +150,8 @@ static void compare(struct cluster *cluster, uint32_t task)
     for (uint32_t i = 0; i < ELEMENTS; i++) {
         int64_t expected = cluster->expected[task][i];
         ck_assert_int_lt(expected, 1 << 24); /* exact in a float */
-        ck_assert_msg(values[i] == (float)expected, "task %u, element %u: %.9g, not %" PRId64,
-                      task, i, (double)values[i], expected);
+        ck_assert_msg(values[i] == (float)expected, "task %u, element %u: %.9g, not %" PRId64, task,
+                      i, (double)values[i], expected);
     }
 }
 
@@ -160,7 +161,9 @@ static void expect_every_batch(const struct cluster *cluster)
         for (uint32_t b = 1; b <= BATCHES; b++) {
             uint32_t frames = 0;
             for (uint32_t t = 0; t < TASKS; t++) {
-                for (uint32_t f = 0; f < SIM_FRAMES; f++) { frames += cluster->counted[w][b][t][f]; }
+                for (uint32_t f = 0; f < SIM_FRAMES; f++) {
+                    frames += cluster->counted[w][b][t][f];
+                }
             }
             ck_assert_msg(frames > 0, "batch %u of worker %u does not count", b, w);
         }
