@@ -1,4 +1,4 @@
-/* Reading values: boxes assembled from stored boxes, strings, and checksums of both. */
+/* Reading values: boxes assembled from stored boxes, every entry checked against its CRC. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
 #include <string.h>
@@ -23,9 +23,9 @@ static struct psi_row_state *state_of(const struct ps_bundle_reader *reader,
 }
 
 /* The shard of a row, with the row's bytes known to lie inside it. */
-static enum ps_code find_shard(const struct ps_bundle_reader *reader,
-                               const struct ps_bundle_row *row, const struct psi_shard **shard_out,
-                               struct ps_error *err)
+enum ps_code psi_bundle_read_shard(const struct ps_bundle_reader *reader,
+                                   const struct ps_bundle_row *row,
+                                   const struct psi_shard **shard_out, struct ps_error *err)
 {
     char text[PS_BUNDLE_KEY_TEXT_BYTES];
     const struct ps_bundle_entry *entry = &row->entry;
@@ -63,7 +63,8 @@ static enum ps_code check_size(const struct ps_bundle_row *row, enum ps_dtype dt
                    ps_bundle_key_format(span_of(&row->key), text), row->entry.size_bytes, expected);
 }
 
-static enum ps_code check_crc(const struct ps_bundle_row *row, uint32_t crc, struct ps_error *err)
+enum ps_code psi_bundle_read_crc(const struct ps_bundle_row *row, uint32_t crc,
+                                 struct ps_error *err)
 {
     char text[PS_BUNDLE_KEY_TEXT_BYTES];
     uint32_t stored = ps_crc_unmask(row->entry.masked_crc);
@@ -88,7 +89,7 @@ static enum ps_code read_checked(struct ps_bundle_reader *reader, const struct p
     const struct psi_shard *shard;
     uint32_t crc = 0;
     enum ps_code rc;
-    PS_TRY(done, rc, find_shard(reader, row, &shard, err));
+    PS_TRY(done, rc, psi_bundle_read_shard(reader, row, &shard, err));
     if (out == NULL) { PS_TRY(done, rc, need_window(reader, err)); }
     uint64_t size = row->entry.size_bytes;
     for (uint64_t at = 0; at < size; at += PSI_WINDOW_BYTES) {
@@ -98,7 +99,7 @@ static enum ps_code read_checked(struct ps_bundle_reader *reader, const struct p
                shard->file->ops->read_at(shard->file, row->entry.offset + at, to, run, err));
         crc = ps_crc32c(crc, to, run);
     }
-    PS_TRY(done, rc, check_crc(row, crc, err));
+    PS_TRY(done, rc, psi_bundle_read_crc(row, crc, err));
     state_of(reader, row)->is_verified = true;
 done:
     return rc;
@@ -203,7 +204,7 @@ static enum ps_code copy_box(struct ps_bundle_reader *reader, const struct ps_bu
     if (is_one_run && !state_of(reader, row)->is_verified) {
         return read_checked(reader, row, out + to, err); /* checksum and copy in one pass */
     }
-    PS_TRY(done, rc, find_shard(reader, row, &shard, err));
+    PS_TRY(done, rc, psi_bundle_read_shard(reader, row, &shard, err));
     PS_TRY(done, rc, need_verified(reader, row, err));
     PS_TRY(done, rc, need_window(reader, err));
     struct row_window window = { .reader = reader, .row = row, .file = shard->file };
@@ -218,15 +219,7 @@ done:
 
 /* ---- tensors ---- */
 
-/* A box of a tensor to be filled. */
-struct target {
-    const struct ps_bundle_row *row; /* the tensor's */
-    enum ps_dtype dtype;
-    struct ps_slice wanted; /* resolved */
-    uint8_t *out;           /* NULL: verify only */
-};
-
-static enum ps_code fill_from(struct ps_bundle_reader *reader, const struct target *target,
+static enum ps_code fill_from(struct ps_bundle_reader *reader, const struct psi_target *target,
                               const struct ps_bundle_row *row, const struct ps_slice *stored,
                               struct ps_error *err)
 {
@@ -241,9 +234,9 @@ static enum ps_code fill_from(struct ps_bundle_reader *reader, const struct targ
 }
 
 /* The row of one listed slice. */
-static enum ps_code find_slice(const struct ps_bundle_reader *reader, const struct target *target,
-                               const struct ps_slice *slice, const struct ps_bundle_row **row_out,
-                               struct ps_error *err)
+static enum ps_code find_slice(const struct ps_bundle_reader *reader,
+                               const struct psi_target *target, const struct ps_slice *slice,
+                               const struct ps_bundle_row **row_out, struct ps_error *err)
 {
     char text[PS_SLICE_TEXT_BYTES];
     struct ps_buf key = { 0 };
@@ -279,8 +272,8 @@ static enum ps_code need_disjoint(struct ps_bundle_reader *reader, const struct 
 }
 
 /* Disjoint slices that share as many elements with the box as it has leave no gap. */
-static enum ps_code fill_from_slices(struct ps_bundle_reader *reader, const struct target *target,
-                                     struct ps_error *err)
+static enum ps_code fill_from_slices(struct ps_bundle_reader *reader,
+                                     const struct psi_target *target, struct ps_error *err)
 {
     char text[PS_SLICE_TEXT_BYTES];
     const struct ps_bundle_entry *entry = &target->row->entry;
@@ -308,7 +301,7 @@ done:
     return rc;
 }
 
-static enum ps_code fill(struct ps_bundle_reader *reader, const struct target *target,
+static enum ps_code fill(struct ps_bundle_reader *reader, const struct psi_target *target,
                          struct ps_error *err)
 {
     if (target->row->entry.slice_count > 0) { return fill_from_slices(reader, target, err); }
@@ -317,9 +310,9 @@ static enum ps_code fill(struct ps_bundle_reader *reader, const struct target *t
 }
 
 /* Type and box of a request, checked against what is stored. */
-static enum ps_code aim(const struct ps_bundle_reader *reader,
-                        const struct ps_bundle_request *request, struct target *target,
-                        struct ps_error *err)
+enum ps_code psi_bundle_read_aim(const struct ps_bundle_reader *reader,
+                                 const struct ps_bundle_request *request, struct psi_target *target,
+                                 struct ps_error *err)
 {
     enum ps_code rc;
     PS_TRY(done, rc, psi_bundle_reader_tensor(reader, request->name, &target->row, err));
@@ -348,8 +341,8 @@ enum ps_code ps_bundle_reader_read(struct ps_bundle_reader *reader,
                                    size_t size_bytes, struct ps_error *err)
 {
     uint8_t nothing;
-    struct target target = { .out = size_bytes == 0 ? &nothing : out };
-    enum ps_code rc = aim(reader, request, &target, err);
+    struct psi_target target = { .out = size_bytes == 0 ? &nothing : out };
+    enum ps_code rc = psi_bundle_read_aim(reader, request, &target, err);
     if (rc != PS_OK) { return rc; }
     if (target.dtype == PS_STRING) {
         return ps_fail(err, PS_INVALID_ARGUMENT, "'%s' holds strings: read it as such",
@@ -365,114 +358,12 @@ enum ps_code ps_bundle_reader_read(struct ps_bundle_reader *reader,
     return fill(reader, &target, err);
 }
 
-/* ---- strings ---- */
-
-void ps_bundle_strings_clean(struct ps_bundle_strings *strings)
-{
-    if (strings == NULL) { return; }
-    ps_free(strings->items);
-    ps_buf_clean(&strings->bytes);
-    *strings = (struct ps_bundle_strings){ 0 };
-}
-
-static enum ps_code bad_strings(const struct ps_bundle_row *row, const char *what,
-                                struct ps_error *err)
-{
-    return ps_fail(err, PS_DATA_LOSS, "string tensor '%s': %s", (const char *)row->key.data, what);
-}
-
-/* All bytes of the row, and how many strings they should be. */
-static enum ps_code load_strings(struct ps_bundle_reader *reader, const struct ps_bundle_row *row,
-                                 struct ps_bundle_strings *strings, struct ps_error *err)
-{
-    const struct psi_shard *shard;
-    uint64_t size = row->entry.size_bytes;
-    uint64_t count = (uint64_t)ps_shape_elements(&row->entry.shape);
-    enum ps_code rc;
-    PS_TRY(done, rc, find_shard(reader, row, &shard, err));
-    if (count > size) { return bad_strings(row, "fewer bytes than strings", err); }
-    if (size > PS_BUNDLE_STRINGS_MAX_BYTES) {
-        return ps_fail(err, PS_RESOURCE_EXHAUSTED,
-                       "string tensor '%s' has %" PRIu64 " bytes; the limit is %d",
-                       (const char *)row->key.data, size, PS_BUNDLE_STRINGS_MAX_BYTES);
-    }
-    PS_TRY(done, rc, ps_buf_reserve(&strings->bytes, (size_t)size + 1, err));
-    strings->bytes.size = (size_t)size;
-    strings->count = (size_t)count;
-    strings->items = ps_alloc_zero((size_t)count + 1, sizeof *strings->items);
-    if (strings->items == NULL) {
-        return ps_fail(err, PS_RESOURCE_EXHAUSTED, "no memory for %" PRIu64 " strings", count);
-    }
-    PS_TRY(done, rc,
-           shard->file->ops->read_at(shard->file, row->entry.offset, strings->bytes.data,
-                                     (size_t)size, err));
-done:
-    return rc;
-}
-
-/* Lengths, their checksum, the bytes; the entry's CRC covers lengths as words, not as varints. */
-static enum ps_code split_strings(const struct ps_bundle_row *row,
-                                  struct ps_bundle_strings *strings, struct ps_error *err)
-{
-    const uint8_t *at = strings->bytes.data;
-    const uint8_t *end = at + strings->bytes.size;
-    uint32_t crc = 0;
-    if (strings->bytes.size == 0) { return PS_OK; }
-    for (size_t i = 0; i < strings->count; i++) {
-        uint64_t size;
-        uint8_t word[8];
-        if (!ps_varint_get(&at, end, &size) || size > strings->bytes.size) {
-            return bad_strings(row, "a length is malformed", err);
-        }
-        ps_fixed32_put(word, (uint32_t)size);
-        crc = ps_crc32c(crc, word, 4); /* the limit on all bytes keeps each length below 32 bits */
-        strings->items[i].size = (size_t)size;
-    }
-    if (end - at < 4) { return bad_strings(row, "the checksum of the lengths is cut", err); }
-    if (ps_crc_unmask(ps_fixed32_get(at)) != crc) {
-        return bad_strings(row, "the length checksum does not match", err);
-    }
-    crc = ps_crc32c(crc, at, (size_t)(end - at));
-    at += 4;
-    for (size_t i = 0; i < strings->count; i++) {
-        if (strings->items[i].size > (size_t)(end - at)) {
-            return bad_strings(row, "the strings are longer than the entry", err);
-        }
-        strings->items[i].data = at;
-        at += strings->items[i].size;
-    }
-    if (at != end) { return bad_strings(row, "bytes left over", err); }
-    return check_crc(row, crc, err);
-}
-
-enum ps_code ps_bundle_reader_read_strings(struct ps_bundle_reader *reader, const char *name,
-                                           struct ps_bundle_strings *strings_out,
-                                           struct ps_error *err)
-{
-    enum ps_code rc;
-    struct target target = { 0 };
-    const struct ps_bundle_request request = { .name = name, .dtype = PS_STRING };
-    *strings_out = (struct ps_bundle_strings){ 0 };
-    PS_TRY(done, rc, aim(reader, &request, &target, err));
-    if (target.row->entry.slice_count > 0) {
-        return ps_fail(err, PS_UNIMPLEMENTED, "'%s': partitioned string tensors are not supported",
-                       name);
-    }
-    PS_TRY(fail, rc, load_strings(reader, target.row, strings_out, err));
-    PS_TRY(fail, rc, split_strings(target.row, strings_out, err));
-    return PS_OK;
-fail:
-    ps_bundle_strings_clean(strings_out);
-done:
-    return rc;
-}
-
 enum ps_code ps_bundle_reader_verify(struct ps_bundle_reader *reader, const char *name,
                                      struct ps_error *err)
 {
-    struct target target = { .out = NULL };
+    struct psi_target target = { .out = NULL };
     const struct ps_bundle_request request = { .name = name };
-    enum ps_code rc = aim(reader, &request, &target, err);
+    enum ps_code rc = psi_bundle_read_aim(reader, &request, &target, err);
     if (rc != PS_OK) { return rc; }
     if (target.dtype != PS_STRING) { return fill(reader, &target, err); }
     struct ps_bundle_strings strings;

@@ -1,4 +1,4 @@
-/* The open checkpoint, shared by the two files that make up the reader. */
+/* The open checkpoint, shared by the files that make up the reader. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PARAMD_CHECKPOINT_BUNDLE_READER_PRIV_H
 #define PARAMD_CHECKPOINT_BUNDLE_READER_PRIV_H
@@ -39,5 +39,27 @@ const struct ps_bundle_row *psi_bundle_reader_row(const struct ps_bundle_reader 
 /* The row of a tensor: NOT_FOUND "Key NAME not found in checkpoint". */
 enum ps_code psi_bundle_reader_tensor(const struct ps_bundle_reader *reader, const char *name,
                                       const struct ps_bundle_row **row_out, struct ps_error *err);
+
+/* A box of a tensor to be filled. */
+struct psi_target {
+    const struct ps_bundle_row *row; /* the tensor's */
+    enum ps_dtype dtype;
+    struct ps_slice wanted; /* resolved */
+    uint8_t *out;           /* NULL: verify only */
+};
+
+/* Type and box of a request, checked against what is stored. target->out is left alone. */
+enum ps_code psi_bundle_read_aim(const struct ps_bundle_reader *reader,
+                                 const struct ps_bundle_request *request, struct psi_target *target,
+                                 struct ps_error *err);
+
+/* The data file of a row, with the row's bytes known to lie inside it. */
+enum ps_code psi_bundle_read_shard(const struct ps_bundle_reader *reader,
+                                   const struct ps_bundle_row *row,
+                                   const struct psi_shard **shard_out, struct ps_error *err);
+
+/* DATA_LOSS unless crc is what the index says of the row. */
+enum ps_code psi_bundle_read_crc(const struct ps_bundle_row *row, uint32_t crc,
+                                 struct ps_error *err);
 
 #endif

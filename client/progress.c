@@ -142,7 +142,7 @@ static json_t *summary_of(struct ps_session *session, int exit_code)
         stats.communication_seconds, "wait_seconds", stats.wait_seconds, "examples", stats.examples,
         "last_loss", number_or_null(stats.last_loss), "test_accuracy",
         number_or_null(stats.test_accuracy), "exit_code", exit_code, "message",
-        ps_message(session));
+        session->failed ? session->error.message : "");
 }
 
 void psi_progress_write_summary(struct ps_session *session, int exit_code)

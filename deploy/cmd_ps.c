@@ -261,7 +261,7 @@ static void note_signal(int signal_number)
 /* The first SIGTERM or SIGINT is noted; SA_RESETHAND lets the second end the process at once. */
 static void catch_signals(void)
 {
-    struct sigaction action = { .sa_handler = note_signal, .sa_flags = SA_RESETHAND | SA_RESTART };
+    struct sigaction action = { .sa_handler = note_signal, .sa_flags = (int)SA_RESETHAND };
     sigemptyset(&action.sa_mask);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);

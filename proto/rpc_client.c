@@ -118,7 +118,7 @@ static grpc_call *new_call(struct ps_channel *channel, const char *path, gpr_tim
 
 /* One call while its caller waits. The client's thread polls and wakes the caller: with that
  * thread polling anyway, a queue of the caller's own (grpc_completion_queue_pluck) was measured
- * slower, 62 against 48 us for 4 bytes. */
+ * about a tenth slower for 4 bytes. */
 struct unary {
     struct psi_event done;
     struct ps_mutex lock;

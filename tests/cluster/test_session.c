@@ -22,8 +22,8 @@ static void expect_floats(ps_var *var, ps_session *session, const float *wanted,
     ps_pull(session, &(ps_binding){ var, got, count }, 1);
     expect_ok(session);
     for (size_t i = 0; i < count; i++) {
-        ck_assert_msg(got[i] == wanted[i], "%s[%zu] is %g, not %g", ps_name(var), i, (double)got[i],
-                      (double)wanted[i]);
+        if (got[i] == wanted[i]) { continue; } /* three million assertions would take seconds */
+        ck_abort_msg("%s[%zu] is %g, not %g", ps_name(var), i, (double)got[i], (double)wanted[i]);
     }
     free(got);
 }
@@ -327,7 +327,8 @@ START_TEST(pipelined_pushes_and_pulls)
     ps_ticket pull = ps_pull_async(s, &(ps_binding){ w, got, count }, 1);
     ps_wait(s, pull);
     expect_ok(s);
-    for (size_t i = 0; i < count; i++) { ck_assert(got[i] == 100 * (float)(i % 7)); }
+    for (size_t i = 0; i < count; i++) { g[i] *= -100; }
+    ck_assert_int_eq(memcmp(got, g, count * sizeof *g), 0);
     free(g);
     free(got);
     ck_assert_int_eq(ps_finish(s), 0);

@@ -3,8 +3,9 @@
 SPDX-License-Identifier: Apache-2.0
 
 Each row is a small breakage of one rule. A copy of the file is changed (the old text must be there
-exactly once, white space aside, so that a row cannot go stale unseen), compiled with the simulator, and run over
-seeds until one fails. A mutant that survives means that the simulator does not check that rule.
+exactly once, white space aside, so that a row cannot go stale unseen), compiled with the simulator,
+and run over seeds until one fails. A mutant that survives means that the simulator does not check
+that rule.
 """
 import argparse
 import os
@@ -40,7 +41,8 @@ MUTANTS = [
     (LEDGER, "a kept frame is remembered",
      "open->arrived[frame_index / 8u] |= (uint8_t)(1u << (frame_index % 8u));", ""),
     (LEDGER, "staged means all frames",
-     "if (open->frames_missing == 0) { open->state", "if (open->frames_missing <= 1) { open->state"),
+     "if (open->frames_missing == 0) { open->state",
+     "if (open->frames_missing <= 1) { open->state"),
     (LEDGER, "a burn takes effect on what is here",
      "    release_frames(page, open);\n    open->state = PS_OPEN_BURNT;",
      "    release_frames(page, open);"),
@@ -73,7 +75,8 @@ MUTANTS = [
     (LEDGER, "numbers that did not touch a task pass",
      "    if (through > page->committed) { page->committed = through; }\n", ""),
     (LEDGER, "the position follows the commits",
-     "    if (from.size == 0) { return; }", "    if (from.size == 0 || page->position.size > 0) { return; }"),
+     "    if (from.size == 0) { return; }",
+     "    if (from.size == 0 || page->position.size > 0) { return; }"),
     (LEDGER, "what a resolve burnt stays known",
      "settle(page, through, true,", "settle(page, through, false,"),
     (LEDGER, "a resolve discards what is above",
@@ -94,7 +97,8 @@ MUTANTS = [
     (LEDGER, "a new incarnation must resolve",
      "    page->resolved = false;\n", ""),
     (LEDGER, "attaching fences",
-     "    page->incarnation = incarnation;\n", "    if (page->incarnation == 0) { page->incarnation = incarnation; }\n"),
+     "    page->incarnation = incarnation;\n",
+     "    if (page->incarnation == 0) { page->incarnation = incarnation; }\n"),
     (LEDGER, "an older incarnation is not admitted",
      "    if (incarnation < page->incarnation) {\n        return ps_fail",
      "    if (false) {\n        return ps_fail"),
@@ -104,7 +108,8 @@ MUTANTS = [
      "if (flight->parts[i].state != wanted) { return false; }",
      "if (i == 0 && flight->parts[i].state != wanted) { return false; }"),
     (PUSHER, "a refused push is decided when all have withdrawn it",
-     "    enum ps_part_state wanted =", "    if (flight->refused) { return true; }\n    enum ps_part_state wanted ="),
+     "    enum ps_part_state wanted =",
+     "    if (flight->refused) { return true; }\n    enum ps_part_state wanted ="),
     (PUSHER, "a notice names decided pushes only",
      "pusher->decided_through = f->seq;", "pusher->decided_through = f->seq + 1;"),
     (PUSHER, "a refused push is withdrawn from all",
@@ -113,13 +118,15 @@ MUTANTS = [
     (PUSHER, "a refusal is a refusal",
      "    flight->refused = true;\n", ""),
     (PUSHER, "a late answer does not undo a withdrawal",
-     "if (part == NULL || (part->state != PS_PART_SENDING && part->state != PS_PART_SENT)) { return; }",
+     "if (part == NULL || (part->state != PS_PART_SENDING && part->state != PS_PART_SENT)) {"
+     " return; }",
      "if (part == NULL) { return; }"),
     (PUSHER, "frames on a lost connection go again",
      "if (part->state == PS_PART_SENT || part->state == PS_PART_SENDING) {",
      "if (part->state == PS_PART_SENDING) {"),
     (PUSHER, "all of them",
-     "            part->next_frame = 0;\n", "            if (part->next_frame == part->frame_count) { part->next_frame--; }\n"),
+     "            part->next_frame = 0;\n",
+     "            if (part->next_frame == part->frame_count) { part->next_frame--; }\n"),
     (PUSHER, "a lost withdrawal goes again",
      "part->state = PS_PART_WITHDRAW;\n        }", ";\n        }"),
     (PUSHER, "a lost notice goes again",
@@ -128,7 +135,8 @@ MUTANTS = [
      "send.kind == PS_SEND_NOTHING && to->noticed_through < pusher->decided_through",
      "false"),
     (PUSHER, "every frame is sent",
-     "if (part->next_frame == part->frame_count) {", "if (part->next_frame + 1 >= part->frame_count) {"),
+     "if (part->next_frame == part->frame_count) {",
+     "if (part->next_frame + 1 >= part->frame_count) {"),
     (PUSHER, "numbers go on after what is committed",
      "    pusher->last_seq = committed;\n", ""),
     (PUSHER, "credit comes back with a commit",
@@ -140,7 +148,8 @@ MUTANTS = [
     (PUSHER, "a push waits for credit",
      "if (peer->outstanding_bytes > peer->credit_bytes - parts[i].size_bytes) {", "if (false) {"),
     (PUSHER, "a push waits for the window",
-     "committed_through >= PS_MAX_OPEN_PUSHES / 2) {", "committed_through >= PS_MAX_OPEN_PUSHES * 2) {"),
+     "committed_through >= PS_MAX_OPEN_PUSHES / 2) {",
+     "committed_through >= PS_MAX_OPEN_PUSHES * 2) {"),
     (PUSHER, "a flight is kept until it is committed",
      "!flight->decided || !is_committed_everywhere(pusher, flight)", "!flight->decided"),
     (PUSHER, "a peer is awaited until it has committed",
@@ -152,8 +161,10 @@ MUTANTS = [
     (RESOLUTION, "burnt numbers are passed",
      "if (open != NULL && open->burnt) { return true; }", ""),
     (RESOLUTION, "burnt anywhere",
-     "static bool is_burnt_anywhere(const struct ps_survey *surveys, uint32_t task_count, uint64_t seq)\n{",
-     "static bool is_burnt_anywhere(const struct ps_survey *surveys, uint32_t task_count, uint64_t seq)\n{\n    task_count = 1;"),
+     "static bool is_burnt_anywhere(const struct ps_survey *surveys, uint32_t task_count,"
+     " uint64_t seq)\n{",
+     "static bool is_burnt_anywhere(const struct ps_survey *surveys, uint32_t task_count,"
+     " uint64_t seq)\n{\n    task_count = 1;"),
     (RESOLUTION, "staged on all tasks that it touched",
      "for (size_t i = 0; i < open->touched_count; i++)", "for (size_t i = 0; i < 1; i++)"),
     (RESOLUTION, "committed anywhere counts",
@@ -184,7 +195,8 @@ class Workshop:
 
     def compile(self, name, source):
         target = os.path.join(self.folder, name.replace("/", "_") + ".o")
-        done = run([self.arguments.cc, *FLAGS, "-I", self.arguments.root, "-c", source, "-o", target])
+        include = ["-I", self.arguments.root]
+        done = run([self.arguments.cc, *FLAGS, *include, "-c", source, "-o", target])
         if done.returncode != 0:
             sys.exit("mutants: %s does not compile:\n%s" % (name, done.stdout))
         return target
@@ -202,7 +214,8 @@ class Workshop:
         if done.returncode == 0:
             return None
         lines = done.stdout.strip().splitlines() or ["died with %d" % done.returncode]
-        seed = next((line.split(":")[0] for line in reversed(lines) if line.startswith("seed ")), "")
+        seeds = [line.split(":")[0] for line in lines if line.startswith("seed ")]
+        seed = seeds[-1] if seeds else ""
         return "%s (%s)" % (lines[0].replace("sim: ", "", 1), seed or "signal")
 
     def mutate(self, index, mutant):
