@@ -66,16 +66,23 @@ struct stage {
     struct rows *rows;
 };
 
-/* stage_clean when done, also after a failure. */
-static enum ps_code stage_init(struct stage *stage, struct bench *bench, const char *name,
-                               size_t count, size_t each_bytes, struct ps_error *err)
+struct stage_options {
+    const char *name; /* of the variables */
+    size_t count;
+    size_t each_bytes;
+    size_t answer_bytes; /* of raw TCP */
+};
+
+/* stage_clean when done, also after a failure. One stage at a time: raw TCP has one connection. */
+static enum ps_code stage_init(struct stage *stage, struct bench *bench,
+                               const struct stage_options *of, struct ps_error *err)
 {
     enum ps_code rc = PS_OK;
-    size_t total = count * each_bytes;
+    size_t total = of->count * of->each_bytes;
     const struct psi_bench_tensors_options options = {
-        .name = name,
-        .count = count,
-        .each_bytes = each_bytes,
+        .name = of->name,
+        .count = of->count,
+        .each_bytes = of->each_bytes,
         .gradient = bench->gradient,
         .window = psi_bench_plan_window(&bench->plan, total),
     };
@@ -167,7 +174,8 @@ static enum ps_code measure_size(struct bench *bench, size_t size_bytes, struct 
     struct stage stage;
     enum ps_code rc = PS_OK;
     snprintf(name, sizeof name, "tensor_%zu_", size_bytes);
-    PS_TRY(done, rc, stage_init(&stage, bench, name, 1, size_bytes, err));
+    const struct stage_options options = { name, 1, size_bytes, ACK_BYTES };
+    PS_TRY(done, rc, stage_init(&stage, bench, &options, err));
     PS_TRY(done, rc, add_moves(&stage, bench, err));
     PS_TRY(done, rc, add_locals(&stage, bench, err));
     const struct psi_bench_block block = {
@@ -190,8 +198,9 @@ static enum ps_code measure_small(struct bench *bench, struct ps_error *err)
     struct stage stage;
     enum ps_code rc = PS_OK;
     snprintf(title, sizeof title, "%zu x %zu B", plan->small_count, plan->small_bytes);
-    PS_TRY(done, rc,
-           stage_init(&stage, bench, "small_", plan->small_count, plan->small_bytes, err));
+    const struct stage_options options = { "small_", plan->small_count, plan->small_bytes,
+                                           ACK_BYTES };
+    PS_TRY(done, rc, stage_init(&stage, bench, &options, err));
     PS_TRY(done, rc, add_moves(&stage, bench, err));
     const struct psi_bench_block block = {
         .section = "small",
@@ -210,29 +219,26 @@ static enum ps_code measure_latency(struct bench *bench, struct ps_error *err)
 {
     struct psi_bench_unary unary = { 0 };
     struct psi_bench_target target;
-    struct psi_bench_raw ping = { .fd = -1 };
     struct stage stage;
     enum ps_code rc = PS_OK;
-    PS_TRY(done, rc, stage_init(&stage, bench, "latency_", 1, sizeof(float), err));
-    PS_TRY(done, rc,
-           psi_bench_raw_open(&bench->raw_peer, bench->gradient, sizeof(float), sizeof(float),
-                              &ping, err));
+    const struct stage_options options = { "latency_", 1, sizeof(float), sizeof(float) };
+    PS_TRY(done, rc, stage_init(&stage, bench, &options, err));
     PS_TRY(done, rc, psi_bench_target_find(bench->ps.address, "latency_0", &target, err));
     PS_TRY(done, rc, psi_bench_unary_open(&target, bench->ps.pid, &unary, err));
-    PS_TRY(done, rc, add_row(stage.rows, bench, psi_bench_raw_op(&ping, "raw TCP pingpong"), err));
+    PS_TRY(done, rc,
+           add_row(stage.rows, bench, psi_bench_raw_op(&stage.raw, "raw TCP pingpong"), err));
     PS_TRY(done, rc, add_row(stage.rows, bench, psi_bench_unary_op(&unary, "unary read"), err));
     PS_TRY(done, rc,
            add_row(stage.rows, bench,
                    psi_bench_mover_op(&stage.movers[0], "stream pull", &stage.tensors[EXACT],
                                       PSI_BENCH_PULL, 1),
                    err));
-    const struct psi_bench_block block = { .section = "latency",
-                                           .title = "latency, 4 B",
-                                           .tensor_count = 1 };
+    const struct psi_bench_block block = {
+        .section = "latency", .title = "latency, 4 B", .tensor_count = 1, .compares_latency = true
+    };
     rc = measure_rows(bench, stage.rows, block, err);
 done:
     psi_bench_unary_close(&unary);
-    psi_bench_raw_close(&ping);
     stage_clean(&stage);
     return rc;
 }

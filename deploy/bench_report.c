@@ -82,14 +82,15 @@ static void read_cpu_model(char model[128])
 static void print_heading(const struct psi_bench_plan *plan, long cores, const char *model,
                           const char *kernel)
 {
-    printf("paramd bench %s: %ld cores, %s, Linux %s\n"
-           "%d rounds of %.0f ms a row, rows take turns; medians. GB = 1e9 bytes of payload; "
-           "push+pull counts both ways.\n"
-           "RATIO: to the first row, round by round. CPU: seconds per GB, client + server. "
-           "piped: several calls in flight.\n"
-           "*: other processes took more than %.2f cores in most samples.\n",
-           PS_VERSION, cores, model, kernel, plan->round_count, plan->sample_seconds * 1e3,
-           PSI_BENCH_FOREIGN_LIMIT);
+    printf(
+        "paramd bench %s: %ld cores, %s, Linux %s\n"
+        "%d rounds of %.0f ms a row, rows take turns; medians. GB = 1e9 bytes of payload; "
+        "push+pull counts both ways.\n"
+        "RATIO: to the first row, round by round (latency: of the medians). CPU: seconds per GB, "
+        "client + server. piped: several calls in flight.\n"
+        "*: other processes took more than %.2f cores in most samples.\n",
+        PS_VERSION, cores, model, kernel, plan->round_count, plan->sample_seconds * 1e3,
+        PSI_BENCH_FOREIGN_LIMIT);
     fflush(stdout);
 }
 
@@ -147,15 +148,23 @@ static void add_row(json_t *rows, const struct psi_bench_block *block,
 {
     double calls = result->gb_per_second * 1e9 / (double)row->op.size_bytes;
     json_t *object = json_pack(
-        "{s:s, s:s, s:I, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:{s:f, s:f}, s:i, s:i}", "section",
-        block->section, "row", row->op.name, "bytes_per_call", (json_int_t)row->op.size_bytes,
-        "tensors_per_call", (json_int_t)block->tensor_count, "piped_window", block->window,
-        "gb_per_second", result->gb_per_second, "ratio", ratio, "p50_us", result->p50_seconds * 1e6,
+        "{s:s, s:s, s:I, s:I, s:i, s:f, s:f, s:s, s:f, s:f, s:f, s:{s:f, s:f}, s:i, s:i}",
+        "section", block->section, "row", row->op.name, "bytes_per_call",
+        (json_int_t)row->op.size_bytes, "tensors_per_call", (json_int_t)block->tensor_count,
+        "piped_window", block->window, "gb_per_second", result->gb_per_second, "ratio", ratio,
+        "ratio_of", block->compares_latency ? "p50" : "rate", "p50_us", result->p50_seconds * 1e6,
         "p99_us", result->p99_seconds * 1e6, "tensors_per_second",
         calls * (double)block->tensor_count, "cpu_seconds_per_gb", "client",
         result->client_seconds_per_gb, "server", result->server_seconds_per_gb, "samples",
         result->sample_count, "clean_samples", result->clean_count);
     json_array_append_new(rows, object);
+}
+
+static double ratio_of(const struct psi_bench_block *block, const struct psi_bench_row *row)
+{
+    if (!block->compares_latency) { return psi_bench_row_ratio(row, &block->rows[0]); }
+    double base = psi_bench_row_result(&block->rows[0]).p50_seconds;
+    return base > 0.0 ? psi_bench_row_result(row).p50_seconds / base : 0.0;
 }
 
 void psi_bench_report_block(struct psi_bench_report *report, const struct psi_bench_block *block)
@@ -169,7 +178,7 @@ void psi_bench_report_block(struct psi_bench_report *report, const struct psi_be
     for (size_t i = 0; i < block->row_count; i++) {
         const struct psi_bench_row *row = &block->rows[i];
         struct psi_bench_result result = psi_bench_row_result(row);
-        double ratio = psi_bench_row_ratio(row, &block->rows[0]);
+        double ratio = ratio_of(block, row);
         if (people) { print_row(row, &result, ratio, block->tensor_count); }
         add_row(rows, block, row, &result, ratio);
     }

@@ -3,6 +3,7 @@
 #ifndef PARAMD_DEPLOY_BENCH_REPORT_PRIV_H
 #define PARAMD_DEPLOY_BENCH_REPORT_PRIV_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "core/status.h"
@@ -26,7 +27,8 @@ void psi_bench_report_clean(struct psi_bench_report *report);
 /* On standard error: what is being measured now. */
 void psi_bench_report_progress(const char *what);
 
-/* One block of rows that were measured together; ratios are to the first one of them. */
+/* One block of rows that were measured together; ratios are to the first one of them: of rates, or
+ * of median latencies. */
 struct psi_bench_block {
     const char *section; /* "tensor", "small", "latency" */
     const char *title;
@@ -34,6 +36,7 @@ struct psi_bench_block {
     size_t row_count;
     size_t tensor_count; /* that one repetition moves */
     int window;          /* of the rows that are piped; 0: none is */
+    bool compares_latency;
 };
 void psi_bench_report_block(struct psi_bench_report *report, const struct psi_bench_block *block);
 

@@ -8,7 +8,10 @@
 #include "core/alloc.h"
 #include "deploy/bench_meter_priv.h"
 
-enum { NAME_BYTES = 64 };
+enum {
+    NAME_BYTES = 64,
+    CALL_TIMEOUT_MS = 15000 /* nobody restarts a ps task of the bench */
+};
 
 /* So small that no value leaves the normal numbers, however often it is pushed. */
 static const double LEARNING_RATE = 1e-6;
@@ -30,6 +33,7 @@ enum ps_code psi_bench_worker_open(const struct psi_bench_worker_options *option
         .job_name = "worker",
         .task_index = options->index,
         .worker_count = options->worker_count,
+        .call_timeout_ms = CALL_TIMEOUT_MS,
         .eager = options->eager,
         .no_environment = 1,
         .quiet = 1,

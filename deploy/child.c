@@ -63,8 +63,9 @@ static void become(char *const *argv, const struct ps_child_env *env, const stru
     int null = open("/dev/null", O_RDONLY);
     setpgid(0, 0);
     signal(SIGPIPE, SIG_DFL);
-    bool ready = prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && sigprocmask(SIG_SETMASK, &none, NULL) == 0 &&
-                 dup2(null, STDIN_FILENO) >= 0 && dup2(pipes->out[WRITE], STDOUT_FILENO) >= 0 &&
+    bool ready = prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 &&
+                 sigprocmask(SIG_SETMASK, &none, NULL) == 0 && dup2(null, STDIN_FILENO) >= 0 &&
+                 dup2(pipes->out[WRITE], STDOUT_FILENO) >= 0 &&
                  dup2(pipes->err[WRITE], STDERR_FILENO) >= 0 && set_environment(env);
     if (getppid() != launcher) { _exit(EXIT_CANNOT_EXEC); } /* it died before prctl */
     if (ready) { execvp(argv[0], argv); }
@@ -148,7 +149,8 @@ static int kill_children(void)
 int ps_child_kill_rest(void)
 {
     int count = 0;
-    while (waitpid(-1, NULL, WNOHANG) > 0) { /* had ended by itself */ }
+    while (waitpid(-1, NULL, WNOHANG) > 0) { /* had ended by itself */
+    }
     /* Each round may orphan the next generation, which then is ours. */
     for (int killed = kill_children(); killed > 0; killed = kill_children()) {
         count += killed;

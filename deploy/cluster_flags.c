@@ -12,16 +12,26 @@
 #include "deploy/options.h"
 #include "deploy/run_dir.h"
 
-enum { KEY_CLUSTER = 1000, KEY_PS_HOSTS, KEY_WORKER_HOSTS, KEY_JOB_NAME, KEY_TASK_INDEX, KEY_WORKER_COUNT };
+enum {
+    KEY_CLUSTER = 1000,
+    KEY_PS_HOSTS,
+    KEY_WORKER_HOSTS,
+    KEY_JOB_NAME,
+    KEY_TASK_INDEX,
+    KEY_WORKER_COUNT
+};
 
-#define CLUSTER_OPTIONS                                                                       \
-    { "ps_hosts", KEY_PS_HOSTS, "HOST:PORT,...", 0, "Addresses of the ps tasks", 10 },          \
+#define CLUSTER_OPTIONS                                                                           \
+    { "ps_hosts", KEY_PS_HOSTS, "HOST:PORT,...", 0, "Addresses of the ps tasks", 10 },            \
         { "worker_hosts", KEY_WORKER_HOSTS, "HOST:PORT,...", 0, "Addresses of the workers", 10 }, \
-        { "cluster", KEY_CLUSTER, "FILE|JSON", 0,                                              \
-          "The cluster as a ClusterSpec: {\"ps\": [\"h:2222\"], \"worker\": ...}", 10 }
+    {                                                                                             \
+        "cluster", KEY_CLUSTER, "FILE|JSON", 0,                                                   \
+            "The cluster as a ClusterSpec: {\"ps\": [\"h:2222\"], \"worker\": ...}", 10           \
+    }
 
 static const struct argp_option task_options[] = {
-    { NULL, 0, NULL, 0, "Which cluster this is, and which task of it (or PS_*, or TF_CONFIG):", 10 },
+    { NULL, 0, NULL, 0,
+      "Which cluster this is, and which task of it (or PS_*, or TF_CONFIG):", 10 },
     CLUSTER_OPTIONS,
     { "job_name", KEY_JOB_NAME, "JOB", 0, "Job of this task", 10 },
     { "task_index", KEY_TASK_INDEX, "N", 0, "Index of this task in its job", 10 },
@@ -47,8 +57,8 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case KEY_JOB_NAME: choice->flags.job_name = argument; return 0;
     case KEY_TASK_INDEX: choice->flags.task_index = argument; return 0;
     case KEY_WORKER_COUNT:
-        choice->worker_count =
-            (int)ps_options_number(state, "--worker_count", argument, 1, PS_MAX_TASKS);
+        choice->worker_count = (int)ps_options_number(state, "--worker_count", argument, 1,
+                                                      PS_MAX_TASKS);
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -116,9 +126,9 @@ enum ps_code ps_cluster_flags_load_tool(const struct ps_cluster_choice *choice,
                                         .get_env = without_role,
                                         .role_optional = true };
     const struct ps_cluster_flags *flags = &choice->flags;
-    bool described = given(flags->cluster) || given(flags->ps_hosts) || given(flags->worker_hosts) ||
-                     given(getenv("PS_CLUSTER")) || given(getenv("PS_HOSTS")) ||
-                     given(getenv("TF_CONFIG"));
+    bool described = given(flags->cluster) || given(flags->ps_hosts) ||
+                     given(flags->worker_hosts) || given(getenv("PS_CLUSTER")) ||
+                     given(getenv("PS_HOSTS")) || given(getenv("TF_CONFIG"));
     *cluster_out = (struct ps_cluster){ 0 };
     if (!described && access(PS_RUN_LATEST_CLUSTER, R_OK) != 0) {
         return ps_fail(err, PS_INVALID_ARGUMENT,

@@ -91,16 +91,17 @@ static const struct argp get_argp = {
     .parser = parse_get,
     .children = children,
     .args_doc = "NAME",
-    .doc = "Examples:\n"
-           "  paramd get hidden1/biases\n"
-           "  paramd get hidden1/weights --slice=0:10\n"
-           "  paramd get hidden1/weights --out=w.npy\n"
-           "\n"
-           "Prints a variable as NumPy would, or writes it as a file for NumPy. Training goes on "
-           "meanwhile."
-           "\v"
-           "Exit codes: 65 it has no value yet, or no such rows, 66 no such variable, 200 a ps task "
-           "does not answer; all of them: paramd --help",
+    .doc =
+        "Examples:\n"
+        "  paramd get hidden1/biases\n"
+        "  paramd get hidden1/weights --slice=0:10\n"
+        "  paramd get hidden1/weights --out=w.npy\n"
+        "\n"
+        "Prints a variable as NumPy would, or writes it as a file for NumPy. Training goes on "
+        "meanwhile."
+        "\v"
+        "Exit codes: 65 it has no value yet, or no such rows, 66 no such variable, 200 a ps task "
+        "does not answer; all of them: paramd --help",
 };
 static const struct argp set_argp = {
     .options = set_options,
@@ -130,11 +131,12 @@ static enum ps_code fail_unknown(struct ps_inspector *inspector, const char *nam
         names[i] = all.variables[i].definition.name;
     }
     if (names != NULL) { nearest = ps_suggest_nearest(name, names, all.variable_count); }
-    enum ps_code rc =
-        nearest != NULL
-            ? ps_fail(err, PS_NOT_FOUND, "no variable '%s'; did you mean '%s'?", name, nearest)
-            : ps_fail(err, PS_NOT_FOUND, "no variable '%s' among %zu; see paramd vars", name,
-                      all.variable_count);
+    enum ps_code rc = nearest != NULL
+                          ? ps_fail(err, PS_NOT_FOUND, "no variable '%s'; did you mean '%s'?", name,
+                                    nearest)
+                          : ps_fail(err, PS_NOT_FOUND,
+                                    "no variable '%s' among %zu; see paramd vars", name,
+                                    all.variable_count);
     ps_free(names);
     ps_inspect_catalog_clean(&all);
     return rc;
@@ -145,7 +147,9 @@ static enum ps_code find(struct ps_inspector *inspector, const char *name,
                          struct ps_inspect_catalog *catalog, struct ps_error *err)
 {
     enum ps_code rc = ps_inspect_list(inspector, name, catalog, err);
-    if (catalog->variable_count > 0) { return PS_OK; } /* a slice that is missing is found missing */
+    if (catalog->variable_count > 0) {
+        return PS_OK;
+    } /* a slice that is missing is found missing */
     return rc == PS_OK ? fail_unknown(inspector, name, err) : rc;
 }
 
@@ -173,7 +177,8 @@ static enum ps_code choose_rows(const char *slice, const struct ps_shape *shape,
     *rows_out = (struct ps_rows){ 0, rows };
     if (slice == NULL) { return PS_OK; }
     if (shape->rank == 0) {
-        return ps_fail(err, PS_INVALID_ARGUMENT, "--slice: the variable is a scalar and has no rows");
+        return ps_fail(err, PS_INVALID_ARGUMENT,
+                       "--slice: the variable is a scalar and has no rows");
     }
     const char *colon = strchr(slice, ':');
     bool fits = colon != NULL &&
@@ -246,7 +251,9 @@ int ps_cmd_get(int argc, char **argv)
     if (!ps_tool_connect(&settings.tool, &inspector, &code)) { return code; }
     enum ps_code rc = find(inspector, settings.name, &catalog, &error);
     const struct ps_inspect_variable *variable = catalog.variables;
-    if (rc == PS_OK) { rc = choose_rows(settings.slice, &variable->definition.shape, &rows, &error); }
+    if (rc == PS_OK) {
+        rc = choose_rows(settings.slice, &variable->definition.shape, &rows, &error);
+    }
     if (rc == PS_OK) { rc = ps_inspect_read(inspector, variable, rows, &tensor, &error); }
     code = rc == PS_OK ? show(&settings, variable, &tensor, &error) : ps_tool_explain(&error);
     ps_tensor_clean(&tensor);

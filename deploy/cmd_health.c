@@ -65,8 +65,8 @@ static int ask(const struct settings *settings, const char *given, json_t *resul
     struct ps_error error = PS_ERROR_INIT;
     char address[PS_ADDRESS_BYTES];
     bool serving = false;
-    int64_t timeout_ms =
-        settings->tool.timeout_ms > 0 ? settings->tool.timeout_ms : DEFAULT_TIMEOUT_MS;
+    int64_t timeout_ms = settings->tool.timeout_ms > 0 ? settings->tool.timeout_ms
+                                                       : DEFAULT_TIMEOUT_MS;
     enum ps_code rc = ps_cluster_normalize_address(given, address, &error);
     if (rc != PS_OK) {
         ps_tool_explain(&error);

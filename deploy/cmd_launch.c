@@ -66,7 +66,8 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case KEY_LOG_LEVEL: settings->log_level = argument; return 0;
     case ARGP_KEY_ARGS: /* only after "--": anything else is a flag, or forgot it */
         if (strcmp(state->argv[state->next - 1], "--") != 0) {
-            argp_error(state, "'%s': what the workers run comes after --", state->argv[state->next]);
+            argp_error(state, "'%s': what the workers run comes after --",
+                       state->argv[state->next]);
         }
         settings->arguments = state->argv + state->next;
         settings->argument_count = state->argc - state->next;
@@ -79,19 +80,20 @@ static const struct argp argp = {
     .options = options,
     .parser = parse,
     .args_doc = "[-- FLAGS-OF-PARAMD-WORKER | -- PROGRAM ARGUMENTS]",
-    .doc = "Examples:\n"
-           "  paramd launch --ps 2 --workers 2\n"
-           "  paramd launch --ps 2 --workers 2 -- --layers=784-200-10 --steps=6000\n"
-           "  paramd launch --ps 2 --workers 4 -- ./my-worker --its --flags\n"
-           "\n"
-           "Runs ps tasks and workers on this machine, on free ports of 127.0.0.1, and watches over "
-           "them. The workers run `paramd worker`, or a program of yours that calls ps_start. Logs, "
-           "the cluster's addresses and summary.json stay in " PS_RUN_PARENT "/<time>-<pid>/; "
-           PS_RUN_PARENT "/latest points there."
-           "\v"
-           "Exit code: 0 when every task ended with 0, else that of the first that did not (128 + n "
-           "for signal n), 70 when ps tasks did not end after the workers. All of them: paramd "
-           "--help",
+    .doc =
+        "Examples:\n"
+        "  paramd launch --ps 2 --workers 2\n"
+        "  paramd launch --ps 2 --workers 2 -- --layers=784-200-10 --steps=6000\n"
+        "  paramd launch --ps 2 --workers 4 -- ./my-worker --its --flags\n"
+        "\n"
+        "Runs ps tasks and workers on this machine, on free ports of 127.0.0.1, and watches over "
+        "them. The workers run `paramd worker`, or a program of yours that calls ps_start. Logs, "
+        "the cluster's addresses and summary.json stay in " PS_RUN_PARENT
+        "/<time>-<pid>/; " PS_RUN_PARENT "/latest points there."
+        "\v"
+        "Exit code: 0 when every task ended with 0, else that of the first that did not (128 + n "
+        "for signal n), 70 when ps tasks did not end after the workers. All of them: paramd "
+        "--help",
 };
 
 /* A launch in the making. */
@@ -102,7 +104,7 @@ struct launch {
     char *run;
     char *ps_hosts;
     struct ps_port ports[MAX_TASKS];
-    int port_count; /* reserved */
+    int port_count;           /* reserved */
     const char **worker_argv; /* of the workers; points into argv */
     const char *ps_argv[5];
     struct ps_child_env *env; /* ENV_COUNT for each task */
@@ -151,8 +153,8 @@ static enum ps_code choose_worker(struct launch *launch, struct ps_error *err)
     if (settings->argument_count > MAX_ARGUMENTS) {
         return ps_fail(err, PS_INVALID_ARGUMENT, "more than %d arguments", MAX_ARGUMENTS);
     }
-    launch->worker_argv =
-        ps_alloc_zero((size_t)settings->argument_count + 3, sizeof *launch->worker_argv);
+    launch->worker_argv = ps_alloc_zero((size_t)settings->argument_count + 3,
+                                        sizeof *launch->worker_argv);
     if (launch->worker_argv == NULL) { return fail_memory(err); }
     if (settings->argument_count == 0 || settings->arguments[0][0] == '-') {
         launch->worker_argv[count++] = launch->program;
@@ -220,7 +222,8 @@ static enum ps_code make_tasks(struct launch *launch, struct ps_error *err)
 {
     const struct settings *settings = launch->settings;
     size_t count = (size_t)launch->task_count;
-    const char *ps_argv[] = { launch->program, "ps", settings->log_level == NULL ? NULL : "--log_level",
+    const char *ps_argv[] = { launch->program, "ps",
+                              settings->log_level == NULL ? NULL : "--log_level",
                               settings->log_level, NULL };
     memcpy(launch->ps_argv, ps_argv, sizeof ps_argv);
     snprintf(launch->worker_count_text, sizeof launch->worker_count_text, "%d",
@@ -280,7 +283,7 @@ static void announce(struct launch *launch)
 static enum ps_code build_summary(const struct launch *launch, json_t **summary_out,
                                   struct ps_error *err)
 {
-    char (*texts)[2][48] = ps_alloc_zero((size_t)launch->task_count, sizeof *texts);
+    char(*texts)[2][48] = ps_alloc_zero((size_t)launch->task_count, sizeof *texts);
     struct ps_summary_task *tasks = ps_alloc_zero((size_t)launch->task_count, sizeof *tasks);
     enum ps_code rc = texts == NULL || tasks == NULL ? fail_memory(err) : PS_OK;
     *summary_out = NULL;
@@ -305,8 +308,7 @@ static enum ps_code build_summary(const struct launch *launch, json_t **summary_
             .ps_count = launch->settings->ps_count,
             .worker_count = launch->settings->worker_count,
             .exit_code = launch->supervisor.policy.exit_code,
-            .seconds =
-                (double)(ps_clock_now_ms(ps_clock_monotonic()) - launch->started_ms) / 1e3,
+            .seconds = (double)(ps_clock_now_ms(ps_clock_monotonic()) - launch->started_ms) / 1e3,
         };
         rc = ps_summary_build(&summary, summary_out, err);
     }
@@ -384,10 +386,9 @@ static int label_width(const struct settings *settings)
 
 int ps_cmd_launch(int argc, char **argv)
 {
-    struct settings settings = { .ps_count = 1,
-                                 .worker_count = 1,
-                                 .parent = PS_RUN_PARENT,
-                                 .grace_ms = DEFAULT_GRACE_MS };
+    struct settings settings = {
+        .ps_count = 1, .worker_count = 1, .parent = PS_RUN_PARENT, .grace_ms = DEFAULT_GRACE_MS
+    };
     struct ps_error error = PS_ERROR_INIT;
     ps_options_parse(&argp, argc, argv, &settings);
     struct launch *launch = ps_alloc_zero(1, sizeof *launch);

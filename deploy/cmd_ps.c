@@ -20,10 +20,10 @@
 #include "server/ps_task.h"
 
 enum {
-    TICK_MS = 100,           /* how late a signal is seen */
-    HEARTBEAT_MS = 30000,    /* "is it still doing anything?" */
+    TICK_MS = 100,        /* how late a signal is seen */
+    HEARTBEAT_MS = 30000, /* "is it still doing anything?" */
     HEARTBEAT_DEADLINE_MS = 2000,
-    GRACE_MS = 5000          /* for calls in flight at the end; a pull of a large slice takes one */
+    GRACE_MS = 5000 /* for calls in flight at the end; a pull of a large slice takes one */
 };
 
 struct settings {
@@ -153,8 +153,9 @@ static bool is_local(const struct ps_cluster *cluster)
 }
 
 /* Where to listen: --bind and --port, and for the rest the task's own address in the cluster. */
-static enum ps_code choose_address(const struct settings *settings, const struct ps_cluster *cluster,
-                                   char address[PS_ADDRESS_BYTES], struct ps_error *err)
+static enum ps_code choose_address(const struct settings *settings,
+                                   const struct ps_cluster *cluster, char address[PS_ADDRESS_BYTES],
+                                   struct ps_error *err)
 {
     const char *own;
     enum ps_code rc = ps_cluster_address(cluster, "ps", cluster->task_index, &own, err);

@@ -42,10 +42,10 @@ static const struct argp argp = {
 struct worker {
     uint32_t index;
     uint64_t incarnation;
-    uint64_t committed;    /* the furthest */
-    uint64_t open_count;   /* sums */
+    uint64_t committed;  /* the furthest */
+    uint64_t open_count; /* sums */
     uint64_t staged_bytes;
-    uint64_t silent_ms;    /* since any ps task heard of it */
+    uint64_t silent_ms; /* since any ps task heard of it */
     enum ps_worker_state state;
 };
 
@@ -70,9 +70,7 @@ static struct worker *find_worker(struct workers *workers, uint32_t index)
         if (workers->items[i].index == index) { return &workers->items[i]; }
     }
     struct worker *worker = &workers->items[workers->count++];
-    *worker = (struct worker){ .index = index,
-                               .silent_ms = UINT64_MAX,
-                               .state = PS_WORKER_ACTIVE };
+    *worker = (struct worker){ .index = index, .silent_ms = UINT64_MAX, .state = PS_WORKER_ACTIVE };
     return worker;
 }
 
@@ -113,8 +111,8 @@ static enum ps_code add_task_row(struct ps_table *table, const struct ps_inspect
     char pushes[PS_SHOW_BYTES], refused[PS_SHOW_BYTES], in[PS_SHOW_BYTES], out[PS_SHOW_BYTES];
     char memory[PS_SHOW_BYTES];
     snprintf(task, sizeof task, "ps/%d", peer->index);
-    const char *dead[] = { task, peer->address, "DEAD", "", "", "", "", "",
-                           "",   "",            "",     "", "", "", "" };
+    const char *dead[] = { task, peer->address, "DEAD", "", "", "", "", "", "", "", "", "", "", "",
+                           "" };
     if (peer->error.code != PS_OK) { return ps_table_add(table, dead, err); }
     const char *cells[] = {
         task,
@@ -139,9 +137,9 @@ static enum ps_code add_task_row(struct ps_table *table, const struct ps_inspect
 static enum ps_code print_tasks(const struct ps_inspector *inspector,
                                 const struct ps_inspect_status *status, struct ps_error *err)
 {
-    static const char *const titles[] = { "TASK",   "ADDRESS", "STATE",  "UPTIME",  "STEP",
-                                          "VARS",   "BYTES",   "SLOTS",  "STAGED",  "MEMORY",
-                                          "PULLS",  "PUSHES",  "REFUSED", "IN",      "OUT" };
+    static const char *const titles[] = { "TASK",  "ADDRESS", "STATE",   "UPTIME", "STEP",
+                                          "VARS",  "BYTES",   "SLOTS",   "STAGED", "MEMORY",
+                                          "PULLS", "PUSHES",  "REFUSED", "IN",     "OUT" };
     struct ps_table table;
     enum ps_code rc = PS_OK;
     ps_table_init(&table, titles, "lllrrrrrrrrrrrr");
@@ -234,8 +232,7 @@ static json_t *status_json(const struct ps_inspector *inspector,
 {
     json_t *tasks = json_array(), *people = json_array();
     for (int i = 0; i < status->count; i++) {
-        json_array_append_new(tasks,
-                              task_json(ps_inspect_peer(inspector, i), &status->replies[i]));
+        json_array_append_new(tasks, task_json(ps_inspect_peer(inspector, i), &status->replies[i]));
     }
     for (size_t i = 0; i < workers->count; i++) {
         const struct worker *worker = &workers->items[i];
@@ -243,8 +240,8 @@ static json_t *status_json(const struct ps_inspector *inspector,
             people,
             json_pack("{s:I, s:s, s:I, s:I, s:I, s:I, s:I}", "worker", (json_int_t)worker->index,
                       "state", worker->state == PS_WORKER_FINISHED ? "finished" : "active",
-                      "incarnation", whole(worker->incarnation), "pushes",
-                      whole(worker->committed), "open", whole(worker->open_count), "staged_bytes",
+                      "incarnation", whole(worker->incarnation), "pushes", whole(worker->committed),
+                      "open", whole(worker->open_count), "staged_bytes",
                       whole(worker->staged_bytes), "silent_ms", whole(worker->silent_ms)));
     }
     return json_pack("{s:o, s:o}", "ps", tasks, "workers", people);
@@ -262,7 +259,10 @@ int ps_cmd_status(int argc, char **argv)
     if (!ps_tool_connect(&settings.tool, &inspector, &code)) { return code; }
     enum ps_code rc = ps_inspect_status(inspector, &status, &error);
     code = ps_tool_exit_code(rc);
-    if (rc != PS_OK && status.count == 0) { code = ps_tool_explain(&error); goto done; }
+    if (rc != PS_OK && status.count == 0) {
+        code = ps_tool_explain(&error);
+        goto done;
+    }
     ps_tool_warn_dead(inspector);
     rc = join_workers(&status, &workers, &error);
     if (rc == PS_OK && settings.tool.as_json) {

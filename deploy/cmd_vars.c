@@ -50,16 +50,17 @@ static const struct argp argp = {
     .options = options,
     .parser = parse,
     .children = children,
-    .doc = "Examples:\n"
-           "  paramd vars\n"
-           "  paramd vars --ps_hosts=h0:2222,h1:2222 --sort=bytes\n"
-           "  paramd vars --json | jq '.variables[].name'\n"
-           "\n"
-           "Lists the variables of the cluster: shape, type, the ps tasks that hold them, bytes, and "
-           "how they begin."
-           "\v"
-           "Exit codes: 0 every ps task answered, 200 one did not (the others' variables are "
-           "listed); all of them: paramd --help",
+    .doc =
+        "Examples:\n"
+        "  paramd vars\n"
+        "  paramd vars --ps_hosts=h0:2222,h1:2222 --sort=bytes\n"
+        "  paramd vars --json | jq '.variables[].name'\n"
+        "\n"
+        "Lists the variables of the cluster: shape, type, the ps tasks that hold them, bytes, and "
+        "how they begin."
+        "\v"
+        "Exit codes: 0 every ps task answered, 200 one did not (the others' variables are "
+        "listed); all of them: paramd --help",
 };
 
 static int compare_bytes(const void *a, const void *b)
@@ -88,7 +89,8 @@ static const char *slice_note(const struct ps_inspect_slice *slice)
     return slice->initialized ? "" : "  (no value yet)";
 }
 
-static enum ps_code add_slice_row(struct ps_table *table, const struct ps_inspect_variable *variable,
+static enum ps_code add_slice_row(struct ps_table *table,
+                                  const struct ps_inspect_variable *variable,
                                   const struct ps_inspect_slice *slice, struct ps_error *err)
 {
     char name[64], shape_text[PS_SHAPE_TEXT_BYTES], device[32], bytes[PS_SHOW_BYTES];
@@ -97,12 +99,8 @@ static enum ps_code add_slice_row(struct ps_table *table, const struct ps_inspec
     snprintf(name, sizeof name, "  rows %" PRId64 " to %" PRId64, slice->rows.start,
              slice->rows.start + slice->rows.count - 1);
     snprintf(device, sizeof device, "/job:ps/task:%u", slice->task);
-    const char *cells[] = { name,
-                            format_shape(&shape, shape_text),
-                            "",
-                            device,
-                            ps_show_size(slice->bytes, bytes),
-                            slice_note(slice) };
+    const char *cells[] = { name,   format_shape(&shape, shape_text),  "",
+                            device, ps_show_size(slice->bytes, bytes), slice_note(slice) };
     return ps_table_add(table, cells, err);
 }
 
@@ -133,15 +131,17 @@ static enum ps_code add_variable_rows(struct ps_table *table,
 }
 
 /* Bytes of each ps task, in the order of the peers. */
-static void sum_bytes(const struct ps_inspector *inspector, const struct ps_inspect_catalog *catalog,
-                      uint64_t *task_bytes, uint64_t *total_out)
+static void sum_bytes(const struct ps_inspector *inspector,
+                      const struct ps_inspect_catalog *catalog, uint64_t *task_bytes,
+                      uint64_t *total_out)
 {
     *total_out = 0;
     for (size_t v = 0; v < catalog->variable_count; v++) {
         const struct ps_inspect_variable *variable = &catalog->variables[v];
         for (size_t s = 0; s < variable->slice_count; s++) {
             for (int i = 0; i < ps_inspect_peer_count(inspector); i++) {
-                bool here = (uint32_t)ps_inspect_peer(inspector, i)->index == variable->slices[s].task;
+                bool here = (uint32_t)ps_inspect_peer(inspector, i)->index ==
+                            variable->slices[s].task;
                 task_bytes[i] += here ? variable->slices[s].bytes : 0;
             }
             *total_out += variable->slices[s].bytes;
@@ -200,8 +200,8 @@ static enum ps_code print_catalog(const struct ps_inspector *inspector,
         puts("no variables");
         return PS_OK;
     }
-    uint64_t *task_bytes =
-        ps_alloc_zero((size_t)ps_inspect_peer_count(inspector), sizeof *task_bytes);
+    uint64_t *task_bytes = ps_alloc_zero((size_t)ps_inspect_peer_count(inspector),
+                                         sizeof *task_bytes);
     if (task_bytes == NULL) { return ps_fail(err, PS_RESOURCE_EXHAUSTED, "no memory"); }
     ps_table_init(&table, titles, "llllrl");
     for (size_t v = 0; rc == PS_OK && v < catalog->variable_count; v++) {
@@ -242,13 +242,12 @@ static json_t *variable_json(const struct ps_inspect_variable *variable)
         json_array_append_new(slots, json_string(variable->slots[s]));
     }
     ps_initializer_format(&definition->initializer, init, sizeof init);
-    return json_pack("{s:s, s:o, s:s, s:s, s:b, s:b, s:I, s:I, s:I, s:o, s:o}", "name",
-                     definition->name, "shape", shape, "dtype",
-                     ps_dtype_name((int)definition->dtype), "init", init, "trainable",
-                     definition->trainable, "initialized", variable->initialized, "bytes",
-                     (json_int_t)variable->bytes, "slot_bytes", (json_int_t)variable->slot_bytes,
-                     "updates", (json_int_t)variable->update_count, "slots", slots, "slices",
-                     slices);
+    return json_pack(
+        "{s:s, s:o, s:s, s:s, s:b, s:b, s:I, s:I, s:I, s:o, s:o}", "name", definition->name,
+        "shape", shape, "dtype", ps_dtype_name((int)definition->dtype), "init", init, "trainable",
+        definition->trainable, "initialized", variable->initialized, "bytes",
+        (json_int_t)variable->bytes, "slot_bytes", (json_int_t)variable->slot_bytes, "updates",
+        (json_int_t)variable->update_count, "slots", slots, "slices", slices);
 }
 
 static json_t *catalog_json(const struct ps_inspect_catalog *catalog)

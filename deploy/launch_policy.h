@@ -10,10 +10,10 @@ enum ps_launch_role { PS_LAUNCH_PS, PS_LAUNCH_WORKER };
 
 enum ps_launch_phase {
     PS_LAUNCH_RUNNING,
-    PS_LAUNCH_PS_LEFT,    /* a ps task has ended well while workers run: they must be ending too */
-    PS_LAUNCH_ENDING,     /* every worker has ended well: the ps tasks must follow by themselves */
-    PS_LAUNCH_STOPPING,   /* everyone was asked to end */
-    PS_LAUNCH_KILLING     /* everyone was killed */
+    PS_LAUNCH_PS_LEFT,  /* a ps task has ended well while workers run: they must be ending too */
+    PS_LAUNCH_ENDING,   /* every worker has ended well: the ps tasks must follow by themselves */
+    PS_LAUNCH_STOPPING, /* everyone was asked to end */
+    PS_LAUNCH_KILLING   /* everyone was killed */
 };
 
 /* Why a launch did not simply complete. */
@@ -31,7 +31,7 @@ enum ps_launch_action { PS_LAUNCH_NOTHING, PS_LAUNCH_TERMINATE, PS_LAUNCH_KILL }
 struct ps_launch_policy {
     enum ps_launch_phase phase;
     enum ps_launch_cause cause;
-    int exit_code;       /* of the whole launch; the first failure's */
+    int exit_code; /* of the whole launch; the first failure's */
     int ps_running;
     int workers_running;
     int64_t deadline_ms; /* of the phase; 0: none */

@@ -145,7 +145,9 @@ static enum ps_code parse_type(const char *path, const char *header, enum ps_dty
                                struct ps_error *err)
 {
     const char *text = value_of(header, "descr");
-    if (text == NULL || *text != '\'') { return fail_format(path, "its type is no simple one", err); }
+    if (text == NULL || *text != '\'') {
+        return fail_format(path, "its type is no simple one", err);
+    }
     char descr[16];
     snprintf(descr, sizeof descr, "%.*s", (int)strcspn(text + 1, "'"), text + 1);
     for (int i = 0; i < TYPE_COUNT; i++) {
@@ -228,10 +230,10 @@ static enum ps_code read_data(const char *path, FILE *file, enum ps_dtype dtype,
         return ps_fail_errno(err, errno, "cannot read '%s'", path);
     }
     if (size - start != expected) {
-        return ps_fail(err, PS_DATA_LOSS,
-                       "'%s' has %ld bytes of data, but %s%s takes %" PRId64 "; the file is damaged",
-                       path, size - start, ps_dtype_name((int)dtype), ps_shape_format(shape, text),
-                       expected);
+        return ps_fail(
+            err, PS_DATA_LOSS,
+            "'%s' has %ld bytes of data, but %s%s takes %" PRId64 "; the file is damaged", path,
+            size - start, ps_dtype_name((int)dtype), ps_shape_format(shape, text), expected);
     }
     enum ps_code rc = ps_tensor_init(tensor_out, dtype, shape, err);
     if (rc != PS_OK) { return rc; }

@@ -132,7 +132,8 @@ int64_t ps_options_duration_ms(struct argp_state *state, const char *flag, const
     static const struct {
         const char *name;
         double ms;
-    } units[] = { { "", 1e3 }, { "s", 1e3 }, { "ms", 1 }, { "m", 6e4 }, { "min", 6e4 }, { "h", 3.6e6 } };
+    } units[] = { { "", 1e3 },  { "s", 1e3 },   { "ms", 1 },
+                  { "m", 6e4 }, { "min", 6e4 }, { "h", 3.6e6 } };
     char *end;
     double value = strtod(argument, &end);
     double ms = NAN;

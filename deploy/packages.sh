@@ -5,7 +5,7 @@
 # To build and run.
 # shellcheck disable=SC2034
 build_packages=(
-  gcc g++ libc6-dev make cmake ninja-build pkg-config
+  gcc libc6-dev make cmake ninja-build pkg-config
   libgrpc-dev libprotobuf-c-dev protobuf-c-compiler
   libopenblas-dev libisal-dev libjansson-dev librandom123-dev uthash-dev zlib1g-dev
   dataset-fashion-mnist
@@ -14,7 +14,7 @@ build_packages=(
 # To test as well: other compilers and peers, and what looks at processes and ports.
 # shellcheck disable=SC2034
 test_packages=(
-  check clang protobuf-compiler
+  check clang g++ protobuf-compiler
   python3 python3-grpcio python3-protobuf python3-numpy
   binutils iproute2 procps util-linux
 )

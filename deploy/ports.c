@@ -10,8 +10,7 @@
 
 static enum ps_code reserve(struct ps_port *port, struct ps_error *err)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET,
-                                   .sin_addr = { htonl(INADDR_LOOPBACK) } };
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
     socklen_t size = sizeof address;
     const int on = 1;
     port->socket = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

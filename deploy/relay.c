@@ -168,7 +168,8 @@ void ps_relay_flush(struct ps_relay *relay)
 
 void ps_relay_show_tail(const struct ps_relay *relay)
 {
-    size_t count = relay->tail_count < PS_RELAY_TAIL_LINES ? relay->tail_count : PS_RELAY_TAIL_LINES;
+    size_t count = relay->tail_count < PS_RELAY_TAIL_LINES ? relay->tail_count
+                                                           : PS_RELAY_TAIL_LINES;
     for (size_t i = relay->tail_count - count; i < relay->tail_count; i++) {
         const char *line = relay->tail[i % PS_RELAY_TAIL_LINES];
         if (line == NULL) { continue; }

@@ -48,9 +48,9 @@ struct ps_relay {
     int index;                        /* chooses the colour */
     bool progress;                    /* lines "step ..." are replaced in place on a terminal */
     FILE *log;
-    struct ps_line_buffer lines[2];   /* standard output, standard error */
-    char *tail[PS_RELAY_TAIL_LINES];  /* a ring; ps_free */
-    size_t tail_count;                /* lines so far */
+    struct ps_line_buffer lines[2];  /* standard output, standard error */
+    char *tail[PS_RELAY_TAIL_LINES]; /* a ring; ps_free */
+    size_t tail_count;               /* lines so far */
 };
 
 /* Opens the log for writing. Errors: those of errno, naming the path. ps_relay_clean when done. */

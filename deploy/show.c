@@ -86,7 +86,11 @@ enum ps_code ps_table_add(struct ps_table *table, const char *const *cells, stru
     bool fits = reserve(table, first + table->column_count);
     for (size_t i = 0; fits && i < table->column_count; i++) {
         char *copy = ps_strdup(cells[i]);
-        if (copy == NULL) { fits = false; } else { table->cells[table->cell_count++] = copy; }
+        if (copy == NULL) {
+            fits = false;
+        } else {
+            table->cells[table->cell_count++] = copy;
+        }
     }
     if (fits) { return PS_OK; }
     while (table->cell_count > first) { ps_free(table->cells[--table->cell_count]); }

@@ -14,9 +14,9 @@
 enum { PS_SHOW_BYTES = 48, PS_TABLE_MAX_COLUMNS = 20 };
 
 /* Each writes into text and returns it. */
-const char *ps_show_count(uint64_t count, char text[PS_SHOW_BYTES]);    /* "48,112" */
+const char *ps_show_count(uint64_t count, char text[PS_SHOW_BYTES]);     /* "48,112" */
 const char *ps_show_size(uint64_t size_bytes, char text[PS_SHOW_BYTES]); /* "512 B", "5.1 kB" */
-const char *ps_show_seconds(double seconds, char text[PS_SHOW_BYTES]); /* "18.4 s", "2 min 5 s" */
+const char *ps_show_seconds(double seconds, char text[PS_SHOW_BYTES]);   /* "18.4 s", "2 min 5 s" */
 /* "3.2 k", "38 k", "1.5 M": three figures at most. */
 const char *ps_show_rate(double rate, char text[PS_SHOW_BYTES]);
 

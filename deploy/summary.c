@@ -12,8 +12,8 @@
 #include "deploy/show.h"
 
 /* What is added up over the workers. */
-static const char *const counts[] = { "pulls",        "pushes",  "pulled_bytes", "pushed_bytes",
-                                      "refused",      "dropped", "retries" };
+static const char *const counts[] = { "pulls",   "pushes",  "pulled_bytes", "pushed_bytes",
+                                      "refused", "dropped", "retries" };
 enum { COUNT_COUNT = sizeof counts / sizeof counts[0] };
 
 struct totals {
@@ -23,8 +23,8 @@ struct totals {
     double steps;
     double examples;
     double compute, communication, wait;
-    double longest;       /* seconds of the longest session */
-    int reported;         /* workers that left a file */
+    double longest;         /* seconds of the longest session */
+    int reported;           /* workers that left a file */
     const json_t *accuracy; /* the last reported, null if none */
     const json_t *loss;
 };

@@ -19,7 +19,7 @@ struct ps_summary_task {
 };
 
 struct ps_summary_options {
-    const char *run;      /* the directory: worker-N.json are read from it */
+    const char *run;            /* the directory: worker-N.json are read from it */
     const char *const *command; /* what the workers ran, ended by NULL */
     const struct ps_summary_task *tasks;
     size_t task_count;

@@ -121,8 +121,8 @@ static void explain_deadline(struct ps_supervisor *supervisor, enum ps_launch_ph
                         "the workers are done, but ps tasks still run %lld s later; stopping them",
                         seconds);
     } else {
-        ps_terminal_say(terminal, "tasks still run %lld s after they were asked to end; killing them",
-                        seconds);
+        ps_terminal_say(
+            terminal, "tasks still run %lld s after they were asked to end; killing them", seconds);
     }
 }
 
@@ -190,8 +190,8 @@ static void take_signals(struct ps_supervisor *supervisor, int signal_fd)
     while (read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
         int number = (int)info.ssi_signo;
         if (number == SIGCHLD) { continue; }
-        enum ps_launch_action action =
-            ps_launch_policy_signal(&supervisor->policy, now_ms(), number);
+        enum ps_launch_action action = ps_launch_policy_signal(&supervisor->policy, now_ms(),
+                                                               number);
         ps_terminal_say(supervisor->terminal, "%s: %s", strsignal(number),
                         action == PS_LAUNCH_KILL ? "killing the tasks"
                                                  : "asking the tasks to end; again to kill them");
@@ -251,7 +251,8 @@ static void start_all(struct ps_supervisor *supervisor)
             ps_terminal_say(supervisor->terminal, "%s: %s", task->relay.label, error.message);
         }
         act(supervisor,
-            ps_launch_policy_ended(&supervisor->policy, task->ended_ms, task->role, task->exit_code),
+            ps_launch_policy_ended(&supervisor->policy, task->ended_ms, task->role,
+                                   task->exit_code),
             SIGTERM);
     }
 }
@@ -263,8 +264,8 @@ int ps_supervisor_run(struct ps_supervisor *supervisor)
     for (int i = 0; i < supervisor->task_count; i++) {
         ps_count += supervisor->tasks[i].role == PS_LAUNCH_PS;
     }
-    supervisor->policy =
-        ps_launch_policy_start(ps_count, supervisor->task_count - ps_count, supervisor->grace_ms);
+    supervisor->policy = ps_launch_policy_start(ps_count, supervisor->task_count - ps_count,
+                                                supervisor->grace_ms);
     struct pollfd *polls = ps_alloc_zero((size_t)(1 + 2 * supervisor->task_count), sizeof *polls);
     sigprocmask(SIG_BLOCK, &set, &old);
     int signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

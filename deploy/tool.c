@@ -52,7 +52,9 @@ bool ps_tool_connect(const struct ps_tool *tool, struct ps_inspector **inspector
     struct ps_error error = PS_ERROR_INIT;
     struct ps_cluster cluster;
     int64_t timeout_ms = tool->timeout_ms > 0 ? tool->timeout_ms : DEFAULT_TIMEOUT_MS;
-    const struct ps_log_options log = { .level = PS_LOG_ERROR }; /* a tool says what matters itself */
+    const struct ps_log_options log = {
+        .level = PS_LOG_ERROR
+    }; /* a tool says what matters itself */
     *inspector_out = NULL;
     ps_log_configure(&log);
     if (ps_cluster_flags_load_tool(&tool->choice, &cluster, &error) != PS_OK) {

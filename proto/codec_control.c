@@ -14,6 +14,7 @@ static void hello_request_to_wire(struct psi_codec_out *out, const struct ps_hel
     wire->job_name = PSI_TEXT(message->job_name);
     wire->task_index = message->task_index;
     wire->header = psi_codec_header_to_wire(out, &message->header);
+    wire->address = PSI_TEXT(message->address);
 }
 
 static void hello_request_from_wire(struct psi_codec_in *in, const Paramd__HelloRequest *wire,
@@ -24,6 +25,7 @@ static void hello_request_from_wire(struct psi_codec_in *in, const Paramd__Hello
     message->job_name = psi_codec_label(in, "job_name", wire->job_name);
     message->task_index = wire->task_index;
     message->header = psi_codec_header(wire->header);
+    message->address = psi_codec_label(in, "address", wire->address);
     if (wire->task_index < -1) {
         psi_codec_fault(in, "task_index", "%" PRId32 " is no task; -1 stands for none",
                         wire->task_index);
@@ -232,6 +234,7 @@ static void read_request_to_wire(struct psi_codec_out *out, const struct ps_read
     wire->handle = message->handle;
     wire->offset = message->offset;
     wire->size = message->size;
+    wire->slot = PSI_TEXT(message->slot);
 }
 
 static void read_request_from_wire(struct psi_codec_in *in, const Paramd__ReadRequest *wire,
@@ -241,6 +244,7 @@ static void read_request_from_wire(struct psi_codec_in *in, const Paramd__ReadRe
     message->handle = wire->handle;
     message->offset = wire->offset;
     message->size = wire->size;
+    message->slot = psi_codec_label(in, "slot", wire->slot);
     if (wire->size > PS_CHUNK_BYTES) {
         psi_codec_fault(in, "size", "%" PRIu64 " bytes, at most %d at once", wire->size,
                         PS_CHUNK_BYTES);

@@ -94,6 +94,7 @@ struct ps_hello_request {
     const char *job_name;
     int32_t task_index;
     struct ps_header header;
+    const char *address; /* of a ps task whose port was free to choose; "" elsewhere */
 };
 
 struct ps_hello_reply {
@@ -252,6 +253,7 @@ struct ps_read_request {
     uint32_t handle;
     uint64_t offset;
     uint64_t size;
+    const char *slot; /* "": the value */
 };
 
 struct ps_read_reply {

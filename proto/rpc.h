@@ -22,7 +22,11 @@
     X(READ, "Read", 0)     \
     X(ATTACH, "Attach", 1) \
     X(RESOLVE, "Resolve", 1) \
-    X(FINISH, "Finish", 1)
+    X(FINISH, "Finish", 1) \
+    X(SAVE, "Save", 1)     \
+    X(SAVE_SHARD, "SaveShard", 1) \
+    X(RESTORE, "Restore", 1) \
+    X(RESTORE_SHARD, "RestoreShard", 1)
 
 enum ps_method {
 #define PS_METHOD_ENUM(id, name, slow) PS_METHOD_##id,
@@ -125,7 +129,7 @@ struct ps_rpc_handlers {
 
 struct ps_rpc_server_options {
     const char *address; /* "127.0.0.1:0"; port 0 takes a free one */
-    int thread_count;    /* threads that poll, 0: min(cores, 4) */
+    int thread_count;    /* threads that poll, 0: half the cores, at most 4 */
     int control_thread_count; /* threads for slow methods, 0: 2 */
     size_t lookahead_bytes;   /* flow-control window of a stream, 0: 4 MiB */
     struct ps_rpc_handlers handlers;
@@ -159,8 +163,8 @@ void ps_rpc_client_destroy(struct ps_rpc_client *client);
 /* A connection to one task, made when first used and again when lost (100 ms to 2 s between
  * tries, names resolved again). Two channels never share a connection. */
 PS_MUST_CHECK enum ps_code ps_channel_create(struct ps_rpc_client *client, const char *address,
-                                             size_t lookahead_bytes, struct ps_channel **channel_out,
-                                             struct ps_error *err);
+                                             size_t lookahead_bytes,
+                                             struct ps_channel **channel_out, struct ps_error *err);
 /* Every call returned and every stream closed before. Takes NULL. */
 void ps_channel_destroy(struct ps_channel *channel);
 const char *ps_channel_address(const struct ps_channel *channel);

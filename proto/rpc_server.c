@@ -53,8 +53,8 @@ static grpc_server *new_server(size_t lookahead_bytes)
 static int polling_threads(int wanted)
 {
     if (wanted > 0) { return wanted; }
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return cores < 1 ? 1 : cores > POLLING_THREADS_MAX ? POLLING_THREADS_MAX : (int)cores;
+    long half = sysconf(_SC_NPROCESSORS_ONLN) / 2;
+    return half < 1 ? 1 : half > POLLING_THREADS_MAX ? POLLING_THREADS_MAX : (int)half;
 }
 
 static enum ps_code start_loops(struct ps_rpc_server *server, int loop_count, struct ps_error *err)

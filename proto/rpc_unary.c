@@ -1,6 +1,7 @@
 /* Unary calls at the server: fast methods on the polling thread, slow ones on control threads. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/alloc.h"
+#include "proto/codec.h"
 #include "proto/messages.h"
 #include "proto/rpc_server_priv.h"
 
@@ -9,6 +10,13 @@ static const bool method_is_slow[] = {
     PS_METHODS(METHOD_SLOW)
 #undef METHOD_SLOW
 };
+
+/* What one ps task tells another about all their variables grows with the cluster. */
+static size_t most_head_bytes(enum ps_method method)
+{
+    bool is_long = method == PS_METHOD_SAVE_SHARD || method == PS_METHOD_RESTORE_SHARD;
+    return is_long ? PS_MAX_LONG_HEAD_BYTES : PS_MAX_HEAD_BYTES;
+}
 
 void psi_call_free(struct psi_call *call)
 {
@@ -91,7 +99,7 @@ static enum ps_code run_handler(struct psi_call *call, grpc_byte_buffer **reply_
     struct psi_received *received;
     grpc_byte_buffer *request = call->request;
     call->request = NULL;
-    rc = psi_unpack_take(request, PS_MAX_HEAD_BYTES, &received, err);
+    rc = psi_unpack_take(request, most_head_bytes((enum ps_method)call->kind), &received, err);
     if (rc != PS_OK) { return rc; }
 
     const struct ps_rpc_handlers *handlers = &call->server->handlers;

@@ -20,7 +20,7 @@ struct ps_task_options {
     uint64_t staged_limit_bytes; /* staged pushes; 0: a quarter of it */
     int64_t orphan_timeout_ms;   /* without a word from any worker; 0: 10 minutes */
     int worker_count;            /* workers to expect; 0: as the cluster says, else whoever comes */
-    int thread_count;            /* polling threads; 0: min(cores, 4) */
+    int thread_count;            /* polling threads; 0: half the cores, at most 4 */
     bool keep_alive;             /* goes on after every worker has finished */
 };
 

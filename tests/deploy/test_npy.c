@@ -25,13 +25,16 @@ static void remove_directory(void)
     rmdir(directory);
 }
 
-static const enum ps_dtype dtypes[] = { PS_FLOAT, PS_DOUBLE, PS_HALF,   PS_INT8,   PS_INT16,  PS_INT32,
-                                        PS_INT64, PS_UINT8,  PS_UINT16, PS_UINT32, PS_UINT64, PS_BOOL };
+static const enum ps_dtype dtypes[] = { PS_FLOAT,  PS_DOUBLE, PS_HALF,   PS_INT8,
+                                        PS_INT16,  PS_INT32,  PS_INT64,  PS_UINT8,
+                                        PS_UINT16, PS_UINT32, PS_UINT64, PS_BOOL };
 enum { DTYPE_COUNT = sizeof dtypes / sizeof dtypes[0] };
 
 START_TEST(every_type_comes_back)
 {
-    const struct ps_shape shapes[] = { { 0, { 0 } }, { 1, { 5 } }, { 1, { 0 } }, { 3, { 2, 3, 4 } } };
+    const struct ps_shape shapes[] = {
+        { 0, { 0 } }, { 1, { 5 } }, { 1, { 0 } }, { 3, { 2, 3, 4 } }
+    };
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
         struct ps_tensor out, in;
         ck_assert_int_eq(ps_tensor_init(&out, dtypes[_i], &shapes[s], NULL), PS_OK);
@@ -90,7 +93,8 @@ static const struct {
     { "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }\n", 9, PS_DATA_LOSS, "9 bytes" },
     { "{'descr': '<f4', 'fortran_order': True, 'shape': (2,), }\n", 8, PS_INVALID_ARGUMENT,
       "ascontiguousarray" },
-    { "{'descr': '>f4', 'fortran_order': False, 'shape': (2,), }\n", 8, PS_INVALID_ARGUMENT, "'>f4'" },
+    { "{'descr': '>f4', 'fortran_order': False, 'shape': (2,), }\n", 8, PS_INVALID_ARGUMENT,
+      "'>f4'" },
     { "{'descr': '<c8', 'fortran_order': False, 'shape': (2,), }\n", 16, PS_INVALID_ARGUMENT,
       "astype" },
     { "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,), }\n", 8,

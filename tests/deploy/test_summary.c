@@ -37,9 +37,11 @@ static void report(int worker, const char *text)
 static struct ps_summary_options options(void)
 {
     static const char *const command[] = { "./train", "--fast", NULL };
-    static const struct ps_summary_task tasks[] = { { "/job:ps/task:0", "ps-0.log", 0, 2.0 },
-                                                    { "/job:worker/task:0", "worker-0.log", 0, 1.5 },
-                                                    { "/job:worker/task:1", "worker-1.log", 65, 1 } };
+    static const struct ps_summary_task tasks[] = {
+        { "/job:ps/task:0", "ps-0.log", 0, 2.0 },
+        { "/job:worker/task:0", "worker-0.log", 0, 1.5 },
+        { "/job:worker/task:1", "worker-1.log", 65, 1 }
+    };
     return (struct ps_summary_options){ .run = run,
                                         .command = command,
                                         .tasks = tasks,
@@ -69,14 +71,18 @@ static double number(const json_t *summary, const char *key)
 START_TEST(workers_are_joined)
 {
     char line[PS_SUMMARY_LINE_BYTES];
-    report(0, "{\"steps\": 100, \"global_step\": 390, \"seconds\": 10.0, \"pulls\": 100, \"pushes\": 101,"
-              "\"refused\": 1, \"dropped\": 0, \"mean_staleness\": 1.0, \"compute_seconds\": 3.0,"
-              "\"communication_seconds\": 6.0, \"wait_seconds\": 1.0, \"examples\": 10000,"
-              "\"last_loss\": 0.5, \"test_accuracy\": 0.867}");
-    report(1, "{\"steps\": 300, \"global_step\": 400, \"seconds\": 8.0, \"pulls\": 300, \"pushes\": 300,"
-              "\"refused\": 0, \"dropped\": 2, \"mean_staleness\": 2.0, \"compute_seconds\": 5.0,"
-              "\"communication_seconds\": 2.0, \"wait_seconds\": 3.0, \"examples\": 30000,"
-              "\"last_loss\": 0.7, \"test_accuracy\": null}");
+    report(
+        0,
+        "{\"steps\": 100, \"global_step\": 390, \"seconds\": 10.0, \"pulls\": 100, \"pushes\": 101,"
+        "\"refused\": 1, \"dropped\": 0, \"mean_staleness\": 1.0, \"compute_seconds\": 3.0,"
+        "\"communication_seconds\": 6.0, \"wait_seconds\": 1.0, \"examples\": 10000,"
+        "\"last_loss\": 0.5, \"test_accuracy\": 0.867}");
+    report(
+        1,
+        "{\"steps\": 300, \"global_step\": 400, \"seconds\": 8.0, \"pulls\": 300, \"pushes\": 300,"
+        "\"refused\": 0, \"dropped\": 2, \"mean_staleness\": 2.0, \"compute_seconds\": 5.0,"
+        "\"communication_seconds\": 2.0, \"wait_seconds\": 3.0, \"examples\": 30000,"
+        "\"last_loss\": 0.7, \"test_accuracy\": null}");
     json_t *summary = build();
     ck_assert_double_eq(number(summary, "steps"), 400);
     ck_assert_double_eq(number(summary, "pulls"), 400);

@@ -120,8 +120,8 @@ static const struct {
     int word_count;
     void (*run)(struct worker *worker, char **words);
 } verbs[] = {
-    { "device", 1, device }, { "split", 1, split }, { "var", 4, define },  { "init", 0, init },   { "push", 2, push },
-    { "print", 1, print },   { "touch", 1, touch }, { "await", 1, await },
+    { "device", 1, device }, { "split", 1, split }, { "var", 4, define },  { "init", 0, init },
+    { "push", 2, push },     { "print", 1, print }, { "touch", 1, touch }, { "await", 1, await },
 };
 
 int main(int argc, char **argv)

@@ -71,7 +71,7 @@ const struct ps_list_reply least_list_reply = { 0 };
 
 /* ---- Control ---- */
 
-const struct ps_hello_request sample_hello_request = { 9, "0.1.0", "worker", 31, HEADER };
+const struct ps_hello_request sample_hello_request = { 9, "0.1.0", "ps", 31, HEADER, "h:9" };
 const struct ps_hello_request least_hello_request = { 0 };
 
 const struct ps_hello_reply sample_hello_reply = {
@@ -121,7 +121,7 @@ const struct ps_status_reply sample_status_reply = {
 };
 const struct ps_status_reply least_status_reply = { .header = { 0 } };
 
-const struct ps_read_request sample_read_request = { HEADER, 4, 5, PS_CHUNK_BYTES };
+const struct ps_read_request sample_read_request = { HEADER, 4, 5, PS_CHUNK_BYTES, "Adam" };
 const struct ps_read_request least_read_request = { .handle = 0 };
 
 const struct ps_read_reply sample_read_reply = { INT64_MIN };

@@ -10,8 +10,8 @@
 #include "core/lock.h"
 #include "proto/rpc.h"
 
-/* A number that threads raise and wait for; waiting gives up (and fails the test) after half a minute,
- * which no machine needs. */
+/* A number that threads raise and wait for; waiting gives up (and fails the test) after
+ * half a minute, which no machine needs. */
 struct tally {
     struct ps_mutex lock;
     struct ps_cond changed;

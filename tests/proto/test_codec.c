@@ -389,7 +389,7 @@ START_TEST(the_bytes_are_protobufs)
         0x09, 0x02, 0,    0,    0,    0,    0,    0,    0,                /* job 2 */
         0x10, 0x81, 0x01,                                                 /* generation 129 */
     };
-    struct ps_hello_request message = { 1, "0.1", "ps", -1, { 2, 129 } };
+    struct ps_hello_request message = { 1, "0.1", "ps", -1, { 2, 129 }, "" };
     struct ps_buf buf = { 0 };
     ck_assert_int_eq(ps_encode_hello_request(&message, &buf, NULL), PS_OK);
     ck_assert_uint_eq(buf.size, sizeof expected);
