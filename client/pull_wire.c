@@ -97,7 +97,7 @@ bool psi_pull_produce_locked(struct psi_peer *peer, struct ps_outgoing *out)
 static bool has_arrived(const struct psi_share *share, uint32_t index)
 {
     return index < share->frame_capacity &&
-           (share->frames_arrived[index / 8u] >> (index % 8u) & 1u) != 0;
+           (share->frames_arrived[index / 8u] & (uint8_t)(1u << index % 8u)) != 0;
 }
 
 static bool mark_arrived(struct psi_share *share, uint32_t index)

@@ -165,11 +165,12 @@ ps_session *ps_start(int *argc, char ***argv)
     struct ps_error err = PS_ERROR_INIT;
     enum ps_code rc = psi_settings_parse(argc, *argv, &flags, &err);
     if (rc == PS_OK) { rc = read_log_flags(&flags, &log, &err); }
-    if (rc == PS_OK) { return connect_with(&flags.options, NULL, &log); }
+    if (rc == PS_OK && !flags.help) { return connect_with(&flags.options, NULL, &log); }
     struct ps_session *session = allocate(NULL);
     if (session == NULL) { return NULL; }
     ps_rpc_start();
-    psi_fail(session, &err);
+    if (rc != PS_OK) { psi_fail(session, &err); }
+    session->failed = true; /* after help was asked for, there is nothing to do: exit code 0 */
     return session;
 }
 

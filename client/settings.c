@@ -123,6 +123,7 @@ enum ps_code psi_settings_parse(int *argc, char **argv, struct psi_flags *flags_
         if (strcmp(argv[i], "--") == 0) { ours = false; }
         if (ours && strcmp(argv[i], "--help_paramd") == 0) {
             print_help();
+            flags_out->help = true;
             continue;
         }
         const struct flag *flag = ours ? find_flag(argv[i], &value) : NULL;

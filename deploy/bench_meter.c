@@ -1,4 +1,4 @@
-/* What a measurement costs: wall time, CPU of both processes, and CPU that others took meanwhile. */
+/* What a measurement costs: wall time, CPU of both processes, and CPU that others took of it. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "deploy/bench_meter_priv.h"
 

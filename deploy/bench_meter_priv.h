@@ -1,4 +1,4 @@
-/* What a measurement costs: wall time, CPU of both processes, and CPU that others took meanwhile. */
+/* What a measurement costs: wall time, CPU of both processes, and CPU that others took of it. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PARAMD_DEPLOY_BENCH_METER_PRIV_H
 #define PARAMD_DEPLOY_BENCH_METER_PRIV_H

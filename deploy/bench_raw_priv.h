@@ -22,7 +22,8 @@ PS_MUST_CHECK enum ps_code psi_bench_raw_start(size_t largest_bytes,
                                                struct ps_error *err);
 void psi_bench_raw_stop(struct psi_bench_raw_peer *peer);
 
-/* One connection at a time, which sends size_bytes and waits for answer_bytes (at most 8), in turn. */
+/* One connection, which sends size_bytes and waits for answer_bytes (at most 8), in turn. The peer
+ * serves one at a time. */
 struct psi_bench_raw {
     int fd;
     pid_t server;

@@ -34,6 +34,7 @@ struct settings {
     const char *port_file;
     enum ps_log_level log_level;
     enum ps_log_format log_format;
+    int64_t heartbeat_ms;
 };
 
 enum {
@@ -46,7 +47,8 @@ enum {
     KEY_KEEP_ALIVE,
     KEY_THREADS,
     KEY_LOG_LEVEL,
-    KEY_LOG_FORMAT
+    KEY_LOG_FORMAT,
+    KEY_HEARTBEAT
 };
 
 static const struct argp_option options[] = {
@@ -65,6 +67,8 @@ static const struct argp_option options[] = {
       "Ends with exit code 202 when no worker was heard of for so long; default: 10m", 30 },
     { "keep_alive", KEY_KEEP_ALIVE, NULL, 0, "Goes on after every worker has finished", 30 },
     { NULL, 0, NULL, 0, "What it says:", 40 },
+    { "heartbeat", KEY_HEARTBEAT, "TIME", 0,
+      "Between two lines that tell step, rates and bytes; default: 30s", 40 },
     { "log_level", KEY_LOG_LEVEL, "LEVEL", 0, "error, warn, info or debug; default: info", 40 },
     { "log_format", KEY_LOG_FORMAT, "FORMAT", 0, "human or json; default: human", 40 },
     { 0 },
@@ -102,6 +106,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_ORPHAN:
         task->orphan_timeout_ms = ps_options_duration_ms(state, "--orphan_timeout", argument);
+        return 0;
+    case KEY_HEARTBEAT:
+        settings->heartbeat_ms = ps_options_duration_ms(state, "--heartbeat", argument);
         return 0;
     case KEY_KEEP_ALIVE: task->keep_alive = true; return 0;
     case KEY_LOG_LEVEL:
@@ -201,6 +208,7 @@ static enum ps_code write_port(const char *path, int port, struct ps_error *err)
 struct heartbeat {
     struct ps_inspector *inspector; /* of this very task: it sees what others see */
     struct ps_status_reply last;    /* without what it points to */
+    int64_t interval_ms;
     int64_t next_ms;
 };
 
@@ -239,7 +247,7 @@ static void beat(struct heartbeat *heartbeat)
     struct ps_inspect_status status;
     int64_t now_ms = ps_clock_now_ms(ps_clock_monotonic());
     if (heartbeat->inspector == NULL || now_ms < heartbeat->next_ms) { return; }
-    heartbeat->next_ms = now_ms + HEARTBEAT_MS;
+    heartbeat->next_ms = now_ms + heartbeat->interval_ms;
     if (ps_inspect_status(heartbeat->inspector, &status, NULL) == PS_OK) {
         log_rates(&heartbeat->last, &status.replies[0]);
         heartbeat->last = status.replies[0];
@@ -318,7 +326,8 @@ static int run(const struct settings *settings, const struct ps_cluster *cluster
     }
     struct heartbeat heartbeat = {
         .inspector = inspect_self(cluster->task_index, bound),
-        .next_ms = ps_clock_now_ms(ps_clock_monotonic()) + HEARTBEAT_MS,
+        .interval_ms = settings->heartbeat_ms,
+        .next_ms = ps_clock_now_ms(ps_clock_monotonic()) + settings->heartbeat_ms,
     };
     enum ps_task_end end = live(task, &heartbeat);
     ps_inspect_close(heartbeat.inspector);
@@ -329,7 +338,9 @@ static int run(const struct settings *settings, const struct ps_cluster *cluster
 
 int ps_cmd_ps(int argc, char **argv)
 {
-    struct settings settings = { .port = -1, .log_level = PS_LOG_INFO };
+    struct settings settings = { .port = -1,
+                                 .log_level = PS_LOG_INFO,
+                                 .heartbeat_ms = HEARTBEAT_MS };
     struct ps_cluster cluster = { 0 };
     struct ps_error error = PS_ERROR_INIT;
     char address[PS_ADDRESS_BYTES];

@@ -20,8 +20,8 @@ static enum ps_code damaged(const struct ps_zip_reader *zip, const char *what, s
     return ps_fail(err, PS_DATA_LOSS, "'%s' is no zip file, or a damaged one: %s", zip->path, what);
 }
 
-static enum ps_code read_at(const struct ps_zip_reader *zip, uint64_t offset, void *out, size_t size,
-                            struct ps_error *err)
+static enum ps_code read_at(const struct ps_zip_reader *zip, uint64_t offset, void *out,
+                            size_t size, struct ps_error *err)
 {
     return zip->file->ops->read_at(zip->file, offset, out, size, err);
 }
@@ -79,7 +79,9 @@ static enum ps_code read_end(const struct ps_zip_reader *zip, struct end *end, s
     PS_TRY(done, rc, zip->file->ops->info(zip->file, &info, err));
     size_t size = info.size_bytes < TAIL_BYTES_MAX ? (size_t)info.size_bytes : TAIL_BYTES_MAX;
     tail = ps_alloc(size + 1);
-    if (tail == NULL) { return ps_fail(err, PS_RESOURCE_EXHAUSTED, "no memory to read a zip file"); }
+    if (tail == NULL) {
+        return ps_fail(err, PS_RESOURCE_EXHAUSTED, "no memory to read a zip file");
+    }
     PS_TRY(done, rc, read_at(zip, info.size_bytes - size, tail, size, err));
     long at = find_end(tail, size);
     if (at < 0) {
@@ -95,9 +97,9 @@ static enum ps_code read_end(const struct ps_zip_reader *zip, struct end *end, s
         end->directory_bytes != end->offset - end->directory_offset) {
         rc = damaged(zip, "its directory is not where its end says", err);
     } else if (end->directory_bytes > PS_ZIP_DIRECTORY_BYTES_MAX) {
-        rc = ps_fail(err, PS_RESOURCE_EXHAUSTED, "'%s' has a directory of %" PRIu64
-                     " bytes; the limit is %d", zip->path, end->directory_bytes,
-                     PS_ZIP_DIRECTORY_BYTES_MAX);
+        rc = ps_fail(err, PS_RESOURCE_EXHAUSTED,
+                     "'%s' has a directory of %" PRIu64 " bytes; the limit is %d", zip->path,
+                     end->directory_bytes, PS_ZIP_DIRECTORY_BYTES_MAX);
     } else if (end->count > end->directory_bytes / PS_ZIP_CENTRAL_BYTES) {
         rc = damaged(zip, "it claims more members than its directory has room for", err);
     }
@@ -153,8 +155,10 @@ static enum ps_code copy_name(const struct ps_zip_reader *zip, struct ps_span na
     for (size_t i = 0; i < name.size; i++) {
         if (name.data[i] == 0) { return damaged(zip, "a name holds a NUL byte", err); }
         if (name.data[i] >= 0x80 && !is_utf8) {
-            return ps_fail(err, PS_INVALID_ARGUMENT, "'%s': a name is not ASCII, and not said to be "
-                           "UTF-8", zip->path);
+            return ps_fail(err, PS_INVALID_ARGUMENT,
+                           "'%s': a name is not ASCII, and not said to be "
+                           "UTF-8",
+                           zip->path);
         }
     }
     char *copy = ps_alloc(name.size + 1);
@@ -165,15 +169,19 @@ static enum ps_code copy_name(const struct ps_zip_reader *zip, struct ps_span na
     return PS_OK;
 }
 
-static enum ps_code check_method(const struct ps_zip_reader *zip, const struct ps_zip_member *member,
-                                 uint32_t flags, uint32_t method, struct ps_error *err)
+static enum ps_code check_method(const struct ps_zip_reader *zip,
+                                 const struct ps_zip_member *member, uint32_t flags,
+                                 uint32_t method, struct ps_error *err)
 {
     if ((flags & PS_ZIP_FLAG_ENCRYPTED) != 0) {
-        return ps_fail(err, PS_INVALID_ARGUMENT, "'%s': '%s' is encrypted", zip->path, member->name);
+        return ps_fail(err, PS_INVALID_ARGUMENT, "'%s': '%s' is encrypted", zip->path,
+                       member->name);
     }
     if (method != PS_ZIP_STORED && method != PS_ZIP_DEFLATED) {
-        return ps_fail(err, PS_INVALID_ARGUMENT, "'%s': '%s' is packed by method %u; NumPy writes 0 "
-                       "(stored) and 8 (deflated)", zip->path, member->name, method);
+        return ps_fail(err, PS_INVALID_ARGUMENT,
+                       "'%s': '%s' is packed by method %u; NumPy writes 0 "
+                       "(stored) and 8 (deflated)",
+                       zip->path, member->name, method);
     }
     bool good = method == PS_ZIP_STORED
                     ? member->size_bytes == member->packed_bytes
@@ -210,7 +218,7 @@ static enum ps_code take_member(struct ps_zip_reader *zip, struct ps_span *direc
 
 static enum ps_code read_directory(struct ps_zip_reader *zip, struct ps_error *err)
 {
-    struct end end;
+    struct end end = { 0 };
     uint8_t *bytes = NULL;
     enum ps_code rc;
     PS_TRY(done, rc, read_end(zip, &end, err));
@@ -221,8 +229,7 @@ static enum ps_code read_directory(struct ps_zip_reader *zip, struct ps_error *e
         rc = ps_fail(err, PS_RESOURCE_EXHAUSTED, "no memory for the directory of '%s'", zip->path);
         goto done;
     }
-    PS_TRY(done, rc,
-           read_at(zip, end.directory_offset, bytes, (size_t)end.directory_bytes, err));
+    PS_TRY(done, rc, read_at(zip, end.directory_offset, bytes, (size_t)end.directory_bytes, err));
     struct ps_span directory = { bytes, (size_t)end.directory_bytes };
     while (zip->count < end.count) { PS_TRY(done, rc, take_member(zip, &directory, err)); }
     if (directory.size > 0) { rc = damaged(zip, "its directory has bytes left over", err); }
@@ -254,8 +261,8 @@ static enum ps_code find_data(const struct ps_zip_reader *zip, struct ps_zip_mem
     name = ps_alloc(name_size + 1);
     if (name == NULL) { return ps_fail(err, PS_RESOURCE_EXHAUSTED, "no memory for a name"); }
     PS_TRY(done, rc, read_at(zip, member->header_offset + sizeof header, name, name_size, err));
-    member->data_offset =
-        member->header_offset + sizeof header + name_size + ps_zip_get16(header + 28);
+    member->data_offset = member->header_offset + sizeof header + name_size +
+                          ps_zip_get16(header + 28);
     if (memcmp(name, member->name, name_size) != 0) {
         rc = damaged(zip, "a member's name differs from the directory", err);
     }
@@ -291,7 +298,9 @@ enum ps_code ps_zip_reader_open(const char *path, struct ps_zip_reader *zip, str
     const struct ps_files *files = ps_files_posix();
     enum ps_code rc;
     *zip = (struct ps_zip_reader){ .path = ps_strdup(path) };
-    if (zip->path == NULL) { return ps_fail(err, PS_RESOURCE_EXHAUSTED, "no memory for '%s'", path); }
+    if (zip->path == NULL) {
+        return ps_fail(err, PS_RESOURCE_EXHAUSTED, "no memory for '%s'", path);
+    }
     PS_TRY(fail, rc, files->open(files->ctx, path, &zip->file, err));
     PS_TRY(fail, rc, read_directory(zip, err));
     PS_TRY(fail, rc, check_members(zip, err));

@@ -117,7 +117,8 @@ static enum ps_code check_end(struct ps_zip_stream *stream, struct ps_error *err
     }
     if (stream->crc == stream->member->crc) { return PS_OK; }
     return ps_fail(err, PS_DATA_LOSS,
-                   "'%s': '%s' is damaged: its checksum should be %08" PRIx32 ", but its bytes have "
+                   "'%s': '%s' is damaged: its checksum should be %08" PRIx32
+                   ", but its bytes have "
                    "%08" PRIx32,
                    stream->zip->path, stream->member->name, stream->member->crc, stream->crc);
 }

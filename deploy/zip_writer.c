@@ -9,11 +9,11 @@
 #include "deploy/zip_format.h"
 
 enum {
-    VERSION = 20,             /* of the format; what is stored needs 2.0 */
-    VERSION_WIDE = 45,        /* 64-bit records need 4.5 */
+    VERSION = 20,      /* of the format; what is stored needs 2.0 */
+    VERSION_WIDE = 45, /* 64-bit records need 4.5 */
     MADE_ON_UNIX = 3 << 8,
-    MODE = 0100644,           /* a plain file */
-    DATE = 1 << 5 | 1,        /* 1980-01-01, the first there is: the same tensors, the same file */
+    MODE = 0100644,            /* a plain file */
+    DATE = 1 << 5 | 1,         /* 1980-01-01, the first there is: the same tensors, the same file */
     WIDE_EXTRA_BYTES_MAX = 28, /* tag, size, three numbers */
     COUNT_WIDE_FROM = 0xffff,
     CRC_ROUND_BYTES = 1 << 30 /* zlib counts in 32 bits */
@@ -117,8 +117,8 @@ done:
     return rc;
 }
 
-enum ps_code ps_zip_writer_append(struct ps_zip_writer *writer, const void *data,
-                                  size_t size_bytes, struct ps_error *err)
+enum ps_code ps_zip_writer_append(struct ps_zip_writer *writer, const void *data, size_t size_bytes,
+                                  struct ps_error *err)
 {
     const uint8_t *from = data;
     for (size_t at = 0; at < size_bytes; at += CRC_ROUND_BYTES) {
@@ -162,8 +162,8 @@ enum ps_code ps_zip_writer_end(struct ps_zip_writer *writer, const char *name, s
     uint8_t header[PS_ZIP_LOCAL_BYTES];
     PS_ASSERT(writer->offset - writer->data_offset == writer->size_bytes);
     (void)put_local(writer, name, header); /* once more, now with the checksum */
-    enum ps_code rc =
-        ps_output_file_write(writer->file, writer->header_offset, header, sizeof header, err);
+    enum ps_code rc = ps_output_file_write(writer->file, writer->header_offset, header,
+                                           sizeof header, err);
     if (rc == PS_OK) { rc = add_to_directory(writer, name, err); }
     writer->count++;
     return rc;

@@ -160,6 +160,19 @@ int64_t ps_variable_first_element(const struct ps_variable *variable)
     return rows->start * ps_shape_row_elements(&variable->definition.shape);
 }
 
+int ps_variable_plane(struct ps_variable *variable, const char *slot)
+{
+    int found = -1;
+    ps_mutex_lock(&variable->lock);
+    for (int i = PS_PLANE_VALUE; i < variable->guarded.plane_count && found < 0; i++) {
+        const struct ps_plane *plane = &variable->guarded.planes[i];
+        bool is_used = i == PS_PLANE_VALUE || plane->chunks != NULL;
+        if (is_used && strcmp(plane->name, slot) == 0) { found = i; }
+    }
+    ps_mutex_unlock(&variable->lock);
+    return found;
+}
+
 /* Why there is no such chunk. */
 static enum ps_code no_chunk(const struct ps_variable *variable, const struct ps_plane *plane,
                              size_t index, struct ps_error *err)

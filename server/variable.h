@@ -85,6 +85,9 @@ uint64_t ps_variable_slice_bytes(const struct ps_variable *variable, const struc
 /* Index in the whole variable of the slice's first element. */
 int64_t ps_variable_first_element(const struct ps_variable *variable);
 
+/* The plane of a slot in use by its name, the value's for ""; -1: there is none. Threads: any. */
+int ps_variable_plane(struct ps_variable *variable, const char *slot);
+
 /* A reference to chunk index of a plane: a state that no update is halfway through, and that never
  * changes again. The caller releases it.
  * Errors: FAILED_PRECONDITION `Attempting to use uninitialized value NAME`, OUT_OF_RANGE.

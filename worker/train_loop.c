@@ -190,8 +190,9 @@ static double learning_rate(const struct ps_train_flags *flags, int64_t step)
     return flags->learning_rate * (left > LEAST_RATE_SHARE ? left : LEAST_RATE_SHARE);
 }
 
-/* One step of this worker; the global step afterwards. */
-static int64_t train_step(struct ps_train_loop *loop, uint64_t turn, int64_t step)
+/* One step of this worker, unless the values it pulls show that the goal was reached meanwhile; the
+ * global step afterwards. */
+static int64_t train_step(struct ps_train_loop *loop, uint64_t turn)
 {
     ps_session *session = loop->job->session;
     struct tensors *gradients = &loop->gradients[turn % (uint64_t)loop->flags->pipeline];
@@ -201,7 +202,8 @@ static int64_t train_step(struct ps_train_loop *loop, uint64_t turn, int64_t ste
 
     const struct tensors *values = next_values(loop, turn);
     ps_wait(session, gradients->ticket);
-    if (!ps_ok(session)) { return step; }
+    int64_t step = ps_step(session);
+    if (!ps_ok(session) || step >= loop->flags->steps) { return step; }
     if (step >= loop->next_evaluation) {
         evaluate(loop, values);
         loop->next_evaluation = evaluation_after(loop, step);
@@ -225,7 +227,7 @@ void ps_train_loop_run(struct ps_train_loop *loop)
     int64_t step = ps_step(session);
     loop->next_evaluation = evaluation_after(loop, step);
     for (uint64_t turn = 0; ps_ok(session) && step < loop->flags->steps; turn++) {
-        step = train_step(loop, turn, step);
+        step = train_step(loop, turn);
     }
     ps_wait_all(session);
     if (ps_ok(session) && ps_task(session) == 0) {

@@ -234,6 +234,13 @@ class PsAlone(ProcessTest):
         ps = self.ps("--orphan_timeout=500ms")
         self.assert_exit(ps, 202)
 
+    def test_heartbeat(self):
+        ps = self.ps("--heartbeat=100ms", "--keep_alive")
+        ps.wait_line(r"ps: step 0; 0 variables, 0 B; 0 pulls/s, 0 pushes/s, in \d+ k?B/s, out \d+ k?B/s")
+        worker = self.run_to_end(TINY_WORKER, f"--ps_hosts={self.hosts}", "--worker_count=1", *JOB)
+        self.assertEqual(worker.code, 0, worker.describe())
+        ps.wait_line(r"ps: step 1; 1 variables, 48 B; ")
+
     def test_json_log(self):
         ps = self.ps("--log_format=json")
         line = json.loads(ps.text().splitlines()[0])

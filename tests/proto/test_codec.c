@@ -70,6 +70,7 @@ SAME_FUNCTION(hello_request)
     TEXT(job_name);
     SAME(task_index);
     SAME_HEADER();
+    TEXT(address);
 }
 
 SAME_FUNCTION(hello_reply)
@@ -208,6 +209,7 @@ SAME_FUNCTION(read_request)
     SAME(handle);
     SAME(offset);
     SAME(size);
+    TEXT(slot);
 }
 
 SAME_FUNCTION(read_reply)
