@@ -13,12 +13,19 @@ static bool is_waiting(const struct psi_ticket *ticket, const struct psi_share *
     return ticket->kind == PSI_TICKET_PULL && share != NULL && !share->done;
 }
 
+/* A worker reads its own writes: its request carries the notice of every push before it. */
+static bool is_due(const struct psi_ticket *ticket, const struct psi_share *share)
+{
+    return is_waiting(ticket, share) &&
+           ticket->after_push <= ticket->session->pusher.decided_through;
+}
+
 /* The next share of this peer that is still to be asked for. */
 static struct psi_share *find_unasked(struct psi_peer *peer)
 {
     for (struct psi_ticket *t = peer->session->tickets; t != NULL; t = t->next) {
         struct psi_share *share = psi_ticket_share(t, peer->index);
-        if (is_waiting(t, share) && share->pull_seq == 0) { return share; }
+        if (is_due(t, share) && share->pull_seq == 0) { return share; }
     }
     return NULL;
 }
@@ -237,7 +244,7 @@ void psi_pull_lost_locked(struct psi_peer *peer)
 bool psi_pull_awaits_locked(const struct psi_peer *peer)
 {
     for (struct psi_ticket *t = peer->session->tickets; t != NULL; t = t->next) {
-        if (is_waiting(t, psi_ticket_share(t, peer->index))) { return true; }
+        if (is_due(t, psi_ticket_share(t, peer->index))) { return true; }
     }
     return false;
 }

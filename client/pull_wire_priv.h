@@ -16,7 +16,7 @@ bool psi_pull_consume_locked(struct psi_peer *peer, const struct ps_data_reply *
 /* The stream is gone: what was asked for and has not come must be asked for again. */
 void psi_pull_lost_locked(struct psi_peer *peer);
 
-/* Whether a pull still waits for this peer. */
+/* Whether a pull waits for this peer, and not for a push before it. */
 bool psi_pull_awaits_locked(const struct psi_peer *peer);
 
 #endif

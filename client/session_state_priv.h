@@ -114,7 +114,9 @@ struct psi_ticket {
     uint64_t size_bytes;
     struct psi_share *shares; /* by rising peer */
     uint32_t share_count;
-    uint32_t shares_missing; /* pull */
+    /* pull */
+    uint32_t shares_missing;
+    uint64_t after_push; /* number of the youngest push before it: it must be decided first */
     /* push */
     struct ps_push_header header;
     uint32_t *touched;

@@ -150,6 +150,7 @@ ps_ticket ps_pull_async(ps_session *session, const ps_binding *bindings, size_t 
     session->stats.pulls++;
     session->stats.pulled_bytes += ticket->size_bytes;
     ps_mutex_lock(&session->lock);
+    ticket->after_push = session->pusher.last_seq;
     psi_ticket_link_locked(session, ticket);
     ps_ticket id = ticket->id;
     ps_mutex_unlock(&session->lock);

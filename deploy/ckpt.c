@@ -39,7 +39,8 @@ static void print_help(FILE *stream)
     for (int i = 0; i < COMMAND_COUNT; i++) {
         fprintf(stream, "  %-8s  %s\n", commands[i].name, commands[i].summary);
     }
-    fputs("\nA checkpoint is named by its prefix, as in run/model.ckpt-100; a directory stands for its\n"
+    fputs("\nA checkpoint is named by its prefix, as in run/model.ckpt-100; a directory stands for "
+          "its\n"
           "latest one. Flags of a command: paramd ckpt COMMAND --help\n",
           stream);
 }

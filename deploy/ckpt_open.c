@@ -146,7 +146,9 @@ static enum ps_code read_rows(struct ps_table_reader *table, struct psi_ckpt_ind
     bool has_entry;
     enum ps_code rc;
     PS_TRY(done, rc, ps_table_reader_next(table, &key, &value, &has_entry, err));
-    if (!has_entry || key.size != 0) { return ps_fail(err, PS_DATA_LOSS, "the index has no header"); }
+    if (!has_entry || key.size != 0) {
+        return ps_fail(err, PS_DATA_LOSS, "the index has no header");
+    }
     PS_TRY(done, rc, ps_bundle_header_decode(value, &header, err));
     index->shard_count = (uint32_t)header.shard_count;
     for (;;) {

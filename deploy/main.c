@@ -8,6 +8,7 @@
 
 #include "core/exit_code.h"
 #include "deploy/bench.h"
+#include "deploy/ckpt.h"
 #include "deploy/commands.h"
 #include "deploy/suggest.h"
 #include "proto/messages.h"
@@ -29,6 +30,7 @@ static const struct {
     { "get", ps_cmd_get, "print a variable's value, or save it as .npy" },
     { "set", ps_cmd_set, "give a variable a value" },
     { "health", ps_cmd_health, "exit 0 if a task serves: for probes" },
+    { "ckpt", ps_ckpt_main, "look at checkpoint files: list, inspect, verify, compare, convert, prune" },
     { "bench", ps_bench_main, "measure push, pull and apply against this machine's limits" },
     { "version", cmd_version, "print the version" },
     { "help", cmd_help, "print this, or the help of a command" },

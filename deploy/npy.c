@@ -79,7 +79,8 @@ static enum ps_code write_file(const char *path, const struct ps_tensor *tensor,
     FILE *file = fopen(path, "wb");
     if (file == NULL) { return ps_fail_errno(err, errno, "cannot write '%s'", path); }
     bool written = write_header(file, tensor) &&
-                   fwrite(tensor->data, 1, tensor->size_bytes, file) == tensor->size_bytes &&
+                   (tensor->size_bytes == 0 ||
+                    fwrite(tensor->data, 1, tensor->size_bytes, file) == tensor->size_bytes) &&
                    fflush(file) == 0 && fsync(fileno(file)) == 0;
     int write_errno = errno;
     bool closed = fclose(file) == 0;

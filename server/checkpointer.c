@@ -3,6 +3,7 @@
 #include "server/checkpointer.h"
 
 #include <inttypes.h>
+#include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -69,6 +70,13 @@ enum ps_code ps_checkpointer_path(const struct ps_checkpointer *checkpointer, co
         return ps_path_set(path_out, err, "%s", path);
     }
     return ps_path_set(path_out, err, "%s/%s", checkpointer->root, path);
+}
+
+const char *ps_checkpointer_shown(const struct ps_checkpointer *checkpointer, const char *path)
+{
+    size_t size = strlen(checkpointer->root);
+    bool is_below = size > 0 && strncmp(path, checkpointer->root, size) == 0 && path[size] == '/';
+    return is_below ? path + size + 1 : path;
 }
 
 enum ps_code ps_checkpointer_claim(struct ps_checkpointer *checkpointer, struct ps_error *err)

@@ -54,6 +54,9 @@ PS_MUST_CHECK enum ps_code ps_checkpointer_path(const struct ps_checkpointer *ch
                                                 const char *path, struct ps_path *path_out,
                                                 struct ps_error *err);
 
+/* The way back, for messages and replies: a pointer into path. */
+const char *ps_checkpointer_shown(const struct ps_checkpointer *checkpointer, const char *path);
+
 /* Saves and restores of the whole cluster come one at a time: UNAVAILABLE while another is under
  * way, FAILED_PRECONDITION on another task than ps task 0. */
 PS_MUST_CHECK enum ps_code ps_checkpointer_claim(struct ps_checkpointer *checkpointer,

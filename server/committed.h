@@ -10,7 +10,7 @@ struct ps_workers;
 
 /* A table of committed workers, by number. Zero-initialise. */
 struct ps_committed_table {
-    struct ps_committed_worker *rows;
+    const struct ps_committed_worker *rows;
     size_t count;
 };
 

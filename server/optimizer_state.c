@@ -9,6 +9,7 @@
 
 struct optimizer {
     struct optimizer *next;
+    bool is_set; /* not since it was forgotten */
     struct ps_beta_powers powers;
     char name[];
 };
@@ -44,17 +45,16 @@ static struct optimizer *find_locked(struct ps_optimizer_state *state, const cha
     return optimizer;
 }
 
-/* Finds or appends; NULL when out of memory. found_out: whether it was there. */
-static struct optimizer *get_locked(struct ps_optimizer_state *state, const char *name,
-                                    bool *found_out)
+/* Finds or appends; NULL when out of memory. */
+static struct optimizer *get_locked(struct ps_optimizer_state *state, const char *name)
 {
     struct optimizer *optimizer = find_locked(state, name);
-    *found_out = optimizer != NULL;
     if (optimizer != NULL) { return optimizer; }
     size_t name_size = strlen(name) + 1;
     optimizer = ps_alloc(sizeof *optimizer + name_size);
     if (optimizer == NULL) { return NULL; }
     optimizer->next = NULL;
+    optimizer->is_set = false;
     memcpy(optimizer->name, name, name_size);
     struct optimizer **end = &state->first;
     while (*end != NULL) { end = &(*end)->next; }
@@ -68,13 +68,22 @@ static struct ps_beta_powers betas_of(const struct ps_update *update)
     return (struct ps_beta_powers){ (float)beta1, (float)beta2, beta1, beta2 };
 }
 
+void ps_optimizer_state_forget(struct ps_optimizer_state *state)
+{
+    ps_mutex_lock(&state->lock);
+    for (struct optimizer *o = state->first; o != NULL; o = o->next) { o->is_set = false; }
+    ps_mutex_unlock(&state->lock);
+}
+
 enum ps_code ps_optimizer_state_set(struct ps_optimizer_state *state, const char *name,
                                     const struct ps_beta_powers *powers, struct ps_error *err)
 {
-    bool found;
     ps_mutex_lock(&state->lock);
-    struct optimizer *optimizer = get_locked(state, name, &found);
-    if (optimizer != NULL) { optimizer->powers = *powers; }
+    struct optimizer *optimizer = get_locked(state, name);
+    if (optimizer != NULL) {
+        optimizer->powers = *powers;
+        optimizer->is_set = true;
+    }
     ps_mutex_unlock(&state->lock);
     if (optimizer != NULL) { return PS_OK; }
     return ps_fail(err, PS_RESOURCE_EXHAUSTED, "no memory for the state of optimizer '%s'", name);
@@ -84,10 +93,12 @@ enum ps_code ps_optimizer_state_prepare(struct ps_optimizer_state *state,
                                         const struct ps_update *update, struct ps_error *err)
 {
     if (update->kind != PS_UPDATE_ADAM) { return PS_OK; }
-    bool found;
     ps_mutex_lock(&state->lock);
-    struct optimizer *optimizer = get_locked(state, update->name, &found);
-    if (optimizer != NULL && !found) { optimizer->powers = betas_of(update); }
+    struct optimizer *optimizer = get_locked(state, update->name);
+    if (optimizer != NULL && !optimizer->is_set) {
+        optimizer->powers = betas_of(update);
+        optimizer->is_set = true;
+    }
     ps_mutex_unlock(&state->lock);
     if (optimizer != NULL) { return PS_OK; }
     return ps_fail(err, PS_RESOURCE_EXHAUSTED, "no memory for the state of optimizer '%s'",
@@ -125,9 +136,9 @@ const char *ps_optimizer_state_at(struct ps_optimizer_state *state, size_t index
 {
     ps_mutex_lock(&state->lock);
     const struct optimizer *optimizer = state->first;
-    while (optimizer != NULL && index > 0) {
+    while (optimizer != NULL && (index > 0 || !optimizer->is_set)) {
+        index -= optimizer->is_set;
         optimizer = optimizer->next;
-        index--;
     }
     if (optimizer != NULL) { *powers_out = optimizer->powers; }
     ps_mutex_unlock(&state->lock);

@@ -37,6 +37,8 @@ void ps_optimizer_state_advance(struct ps_optimizer_state *state, const struct p
  * live as long as state. */
 const char *ps_optimizer_state_at(struct ps_optimizer_state *state, size_t index,
                                   struct ps_beta_powers *powers_out);
+/* Every optimizer begins anew when it is prepared next. No push is being staged or applied. */
+void ps_optimizer_state_forget(struct ps_optimizer_state *state);
 PS_MUST_CHECK enum ps_code ps_optimizer_state_set(struct ps_optimizer_state *state,
                                                   const char *name,
                                                   const struct ps_beta_powers *powers,

@@ -96,10 +96,11 @@ static bool install_slot_locked(struct ps_variable *variable, int plane, double 
 {
     bool in_use = plane < variable->guarded.plane_count &&
                   variable->guarded.planes[plane].chunks != NULL;
+    struct ps_plane *place = &variable->guarded.planes[plane];
+    if (in_use && place->purpose == 0) { place->purpose = purpose; } /* restored from a file */
     if (in_use || slot->chunks == NULL || slot->size_bytes != variable->guarded.size_bytes) {
         return in_use;
     }
-    struct ps_plane *place = &variable->guarded.planes[plane];
     if (plane == variable->guarded.plane_count) {
         *place = (struct ps_plane){ .name = slot->name };
         slot->name = NULL;
