@@ -156,7 +156,8 @@ unsent:
     return rc;
 }
 
-/* A ps that still waits for ps task 0 has no job yet; one with another job is not of this cluster. */
+/* A ps that still waits for ps task 0 has no job yet; one with another job is not of this cluster.
+ */
 static void check_job(struct ps_inspect_peer *peer, const struct ps_inspect_peer *first)
 {
     if (peer == first || peer->error.code != PS_OK || first->error.code != PS_OK) { return; }

@@ -87,17 +87,17 @@ struct ps_inspect_catalog {
     int arena_count;
 };
 
-/* Says hello, lists the variables of all ps tasks, and joins their slices. name: only this one; NULL
- * or "" for all. Returns the first failure, with what the other tasks have in the catalogue; an
- * unknown name gives an empty catalogue. catalog_out: ps_inspect_catalog_clean when done, also
+/* Says hello, lists the variables of all ps tasks, and joins their slices. name: only this one;
+ * NULL or "" for all. Returns the first failure, with what the other tasks have in the catalogue;
+ * an unknown name gives an empty catalogue. catalog_out: ps_inspect_catalog_clean when done, also
  * after a failure. */
 PS_MUST_CHECK enum ps_code ps_inspect_list(struct ps_inspector *inspector, const char *name,
                                            struct ps_inspect_catalog *catalog_out,
                                            struct ps_error *err);
 void ps_inspect_catalog_clean(struct ps_inspect_catalog *catalog);
 
-/* Reads rows of a variable, in pieces of a MiB, while training goes on: each piece is consistent, the
- * whole need not be. rows: within the variable's shape; {0, 1} of a scalar. tensor_out:
+/* Reads rows of a variable, in pieces of a MiB, while training goes on: each piece is consistent,
+ * the whole need not be. rows: within the variable's shape; {0, 1} of a scalar. tensor_out:
  * ps_tensor_clean when done. Errors: OUT_OF_RANGE, FAILED_PRECONDITION (no value yet), UNAVAILABLE
  * (the task of a slice is not there), the peer's own. */
 PS_MUST_CHECK enum ps_code ps_inspect_read(struct ps_inspector *inspector,

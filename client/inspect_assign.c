@@ -62,7 +62,8 @@ static enum ps_code encode_frame(const struct transfer *transfer, uint64_t offse
     return ps_encode_data_request(&request, head, err);
 }
 
-/* The next frame, with a copy of its bytes: the caller's may be gone before the transport lets go. */
+/* The next frame, with a copy of its bytes: the caller's may be gone before the transport lets go.
+ */
 static bool produce(void *ctx, struct ps_outgoing *out)
 {
     struct transfer *transfer = ctx;
@@ -148,7 +149,8 @@ enum ps_code psi_inspect_assign_slice(struct ps_channel *channel,
                                       int64_t deadline_ms, struct ps_error *err)
 {
     static const struct ps_stream_events events = { produce, consume, closed };
-    /* A tool's deadline is for a small message; a large value gets a second for each 32 MiB on top. */
+    /* A tool's deadline is for a small message; a large value gets a second for each 32 MiB on top.
+     */
     deadline_ms += (int64_t)(assignment->size_bytes >> 25) * 1000;
     struct transfer transfer = { .assignment = assignment, .error = PS_ERROR_INIT };
     uint64_t frames = (assignment->size_bytes + PS_CHUNK_BYTES - 1) / PS_CHUNK_BYTES;

@@ -1,4 +1,5 @@
-/* The variables of a cluster: what each ps task lists, joined to logical variables; their values. */
+/* The variables of a cluster: what each ps task lists, joined to logical variables; their values.
+ */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 #include <string.h>

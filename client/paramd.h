@@ -62,9 +62,9 @@ typedef struct ps_options {
     int quiet;          /* print nothing but errors */
 } ps_options;
 
-/* Starts from the command line and the environment (flags, then PS_*, then TF_CONFIG): takes its own
- * flags out of argc and argv, leaves the rest, says what it found, waits for the ps tasks and says
- * whom it waits for. `--help_paramd` lists the flags. Never NULL but when out of memory. */
+/* Starts from the command line and the environment (flags, then PS_*, then TF_CONFIG): takes its
+ * own flags out of argc and argv, leaves the rest, says what it found, waits for the ps tasks and
+ * says whom it waits for. `--help_paramd` lists the flags. Never NULL but when out of memory. */
 PS_API ps_session *ps_start(int *argc, char ***argv);
 
 /* Starts from options alone (and the environment unless no_environment). */
@@ -100,7 +100,7 @@ PS_API int ps_device_pop(ps_session *session); /* returns 0 */
 #define PS_SCOPE_       PS_JOIN_(ps_scope_at_line_, __LINE__)
 
 /* PS_DEVICE(session, "/job:ps/task:7") { ... }   Do not leave the block by break or return. */
-#define PS_DEVICE(session, device)                                        \
+#define PS_DEVICE(session, device)                                       \
     for (int PS_SCOPE_ = ps_device_push((session), (device)); PS_SCOPE_; \
          PS_SCOPE_ = ps_device_pop(session))
 

@@ -1,4 +1,5 @@
-/* A worker's side of exactly-once pushes: what to send to whom, and when a push is decided. Pure. */
+/* A worker's side of exactly-once pushes: what to send to whom, and when a push is decided. Pure.
+ */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PARAMD_CLIENT_PUSHER_H
 #define PARAMD_CLIENT_PUSHER_H

@@ -100,7 +100,8 @@ static void say_it_joined(const struct ps_session *session)
            session->step);
 }
 
-/* log: of a program that is all ours, to be given this worker's name; NULL: the log is another's. */
+/* log: of a program that is all ours, to be given this worker's name; NULL: the log is another's.
+ */
 static void start(struct ps_session *session, const ps_options *options, struct ps_log_options *log)
 {
     struct ps_error err = PS_ERROR_INIT;

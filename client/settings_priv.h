@@ -8,7 +8,7 @@
 /* Owned copies of the flags that were taken out of argv. */
 struct psi_flags {
     ps_options options; /* strings point into argv */
-    bool help; /* the flags were printed, and nothing else is wanted */
+    bool help;          /* the flags were printed, and nothing else is wanted */
     const char *log_level;
     const char *log_format;
 };

@@ -80,7 +80,8 @@ static void wait_for(struct ps_session *session, struct psi_ticket *ticket)
         if (!over) { over = psi_stop_streams(session, session->settings.call_timeout_ms); }
     }
     if (!over) {
-        /* The library still refers to the caller's memory: leaking the ticket is the lesser evil. */
+        /* The library still refers to the caller's memory: leaking the ticket is the lesser evil.
+         */
         ps_log(PS_LOG_WARN, "session", "the transport still holds data of a failed call");
         return;
     }

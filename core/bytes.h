@@ -22,7 +22,8 @@ struct ps_buf {
     size_t capacity;
 };
 
-PS_MUST_CHECK enum ps_code ps_buf_reserve(struct ps_buf *buf, size_t capacity, struct ps_error *err);
+PS_MUST_CHECK enum ps_code ps_buf_reserve(struct ps_buf *buf, size_t capacity,
+                                          struct ps_error *err);
 PS_MUST_CHECK enum ps_code ps_buf_append(struct ps_buf *buf, const void *data, size_t size,
                                          struct ps_error *err);
 /* Appends formatted text; buf->data stays NUL-terminated (the NUL is not counted). */

@@ -9,9 +9,6 @@
 
 struct ps_cluster;
 
-/* The most tasks there can be, with 250 bytes for each: a larger text is no description. */
-enum { PS_CLUSTER_JSON_BYTES = 1 << 20 };
-
 /* What one person may say; NULL or "" where absent. */
 struct ps_cluster_flags {
     const char *cluster;      /* --cluster: a JSON text "{...}", or the name of a file with one */

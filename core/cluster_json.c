@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/cluster_config.h"
 #include "core/log.h"
 
 /* Where a value stands, for messages: "TF_CONFIG: cluster.ps". */

@@ -6,6 +6,9 @@
 #include "core/cluster.h"
 #include "core/status.h"
 
+/* The most tasks there can be, with 250 bytes for each: a larger text is no description. */
+enum { PS_CLUSTER_JSON_BYTES = 1 << 20 };
+
 /* TF_CONFIG's "task". */
 struct psi_tf_task {
     char type[PS_JOB_NAME_BYTES]; /* "" when there is none */

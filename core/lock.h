@@ -1,4 +1,5 @@
-/* Mutexes with a name and a rank: a thread takes them in rising rank only, and debug builds check it. */
+/* Mutexes with a name and a rank: a thread takes them in rising rank only, and debug builds check
+ * it. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PARAMD_CORE_LOCK_H
 #define PARAMD_CORE_LOCK_H
@@ -9,15 +10,15 @@
 
 /* The order of every lock of the project; the table with duties is in server/README.md. */
 enum ps_rank {
-    PS_RANK_ROW = 10,       /* one worker's row of the ledger, held while its message is handled */
-    PS_RANK_TASK = 20,      /* a ps task's tables: variables by name, worker rows, directory */
-    PS_RANK_STEP = 25,      /* a training step takes its optimizer's powers */
-    PS_RANK_UPDATE = 30,    /* one variable's turn to be updated */
-    PS_RANK_CHUNKS = 40,    /* one variable's chunk pointers */
-    PS_RANK_SESSION = 50,   /* a client session */
-    PS_RANK_STREAM = 60,    /* one stream or call of the transport */
-    PS_RANK_POOL = 70,      /* free lists, work queues */
-    PS_RANK_LOG = 90        /* the log sink */
+    PS_RANK_ROW = 10,     /* one worker's row of the ledger, held while its message is handled */
+    PS_RANK_TASK = 20,    /* a ps task's tables: variables by name, worker rows, directory */
+    PS_RANK_STEP = 25,    /* a training step takes its optimizer's powers */
+    PS_RANK_UPDATE = 30,  /* one variable's turn to be updated */
+    PS_RANK_CHUNKS = 40,  /* one variable's chunk pointers */
+    PS_RANK_SESSION = 50, /* a client session */
+    PS_RANK_STREAM = 60,  /* one stream or call of the transport */
+    PS_RANK_POOL = 70,    /* free lists, work queues */
+    PS_RANK_LOG = 90      /* the log sink */
 };
 
 struct ps_mutex {

@@ -15,7 +15,7 @@ enum ps_log_format { PS_LOG_HUMAN, PS_LOG_JSON };
 struct ps_log_options {
     enum ps_log_level level;
     enum ps_log_format format;
-    char process[64];   /* "/job:ps/task:1"; "" when there is none yet */
+    char process[64]; /* "/job:ps/task:1"; "" when there is none yet */
     /* Where a finished line goes (without newline); NULL: standard error. Called under the log
      * lock, so lines never mix. */
     void (*sink)(void *ctx, enum ps_log_level level, const char *line);

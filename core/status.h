@@ -7,24 +7,25 @@
 extern "C" {
 #endif
 
-/* One list for numbers, names and texts; the numbers are gRPC's, so the wire map is the identity. */
-#define PS_CODES(X)                                                     \
-    X(PS_OK, 0, "ok")                                                   \
-    X(PS_CANCELLED, 1, "cancelled")                                     \
-    X(PS_UNKNOWN, 2, "unknown error")                                   \
-    X(PS_INVALID_ARGUMENT, 3, "invalid argument")                       \
-    X(PS_DEADLINE_EXCEEDED, 4, "deadline exceeded")                     \
-    X(PS_NOT_FOUND, 5, "not found")                                     \
-    X(PS_ALREADY_EXISTS, 6, "already exists")                           \
-    X(PS_PERMISSION_DENIED, 7, "permission denied")                     \
-    X(PS_RESOURCE_EXHAUSTED, 8, "resource exhausted")                   \
-    X(PS_FAILED_PRECONDITION, 9, "failed precondition")                 \
-    X(PS_ABORTED, 10, "aborted")                                        \
-    X(PS_OUT_OF_RANGE, 11, "out of range")                              \
-    X(PS_UNIMPLEMENTED, 12, "unimplemented")                            \
-    X(PS_INTERNAL, 13, "internal error")                                \
-    X(PS_UNAVAILABLE, 14, "unavailable")                                \
-    X(PS_DATA_LOSS, 15, "data loss")                                    \
+/* One list for numbers, names and texts; the numbers are gRPC's, so the wire map is the identity.
+ */
+#define PS_CODES(X)                                     \
+    X(PS_OK, 0, "ok")                                   \
+    X(PS_CANCELLED, 1, "cancelled")                     \
+    X(PS_UNKNOWN, 2, "unknown error")                   \
+    X(PS_INVALID_ARGUMENT, 3, "invalid argument")       \
+    X(PS_DEADLINE_EXCEEDED, 4, "deadline exceeded")     \
+    X(PS_NOT_FOUND, 5, "not found")                     \
+    X(PS_ALREADY_EXISTS, 6, "already exists")           \
+    X(PS_PERMISSION_DENIED, 7, "permission denied")     \
+    X(PS_RESOURCE_EXHAUSTED, 8, "resource exhausted")   \
+    X(PS_FAILED_PRECONDITION, 9, "failed precondition") \
+    X(PS_ABORTED, 10, "aborted")                        \
+    X(PS_OUT_OF_RANGE, 11, "out of range")              \
+    X(PS_UNIMPLEMENTED, 12, "unimplemented")            \
+    X(PS_INTERNAL, 13, "internal error")                \
+    X(PS_UNAVAILABLE, 14, "unavailable")                \
+    X(PS_DATA_LOSS, 15, "data loss")                    \
     X(PS_UNAUTHENTICATED, 16, "unauthenticated")
 
 enum ps_code {
@@ -38,11 +39,14 @@ enum { PS_ERROR_MESSAGE_BYTES = 768 };
 /* The detail of a failure. The caller owns it and may pass NULL where it does not care. */
 struct ps_error {
     enum ps_code code;
-    int task; /* ps task that failed, -1 if it failed here */
+    int task;                             /* ps task that failed, -1 if it failed here */
     char message[PS_ERROR_MESSAGE_BYTES]; /* always NUL-terminated; cut at the end if too long */
 };
 
-#define PS_ERROR_INIT { PS_OK, -1, "" }
+#define PS_ERROR_INIT \
+    {                 \
+        PS_OK, -1, "" \
+    }
 
 #if defined(__GNUC__)
 #define PS_MUST_CHECK __attribute__((warn_unused_result))
@@ -84,7 +88,8 @@ int ps_code_is_retryable(enum ps_code code);
         if ((rc) != PS_OK) { goto label; } \
     } while (0)
 
-/* For what only a fault of our own can cause; stays on in release builds. Never on received bytes. */
+/* For what only a fault of our own can cause; stays on in release builds. Never on received bytes.
+ */
 #define PS_ASSERT(condition) \
     ((condition) ? (void)0 : ps_assert_failed(#condition, __FILE__, __LINE__))
 void ps_assert_failed(const char *condition, const char *file, int line)

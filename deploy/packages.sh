@@ -19,18 +19,19 @@ test_packages=(
   binutils iproute2 procps util-linux
 )
 
-# watched LABEL COMMAND...: runs a command with its output in a log, and says every two seconds that it
-# is still at work. On failure shows the end of the log and returns the command's exit code.
+# watched LABEL COMMAND...: runs a command with its output in a log, and says every second and a half that
+# it is still at work. On failure shows the end of the log and returns the command's exit code.
 watched() {
   local label=$1 log seconds=0 code=0 pid
   shift
   log=$(mktemp)
+  printf '%s ...\n' "$label"
   "$@" >"$log" 2>&1 </dev/null &
   pid=$!
   while kill -0 "$pid" 2>/dev/null; do
     sleep 0.5
     seconds=$((seconds + 1)) # halves
-    if ((seconds % 4 == 0)); then
+    if ((seconds % 3 == 0)); then
       printf '%s: %d s  %s\n' "$label" $((seconds / 2)) \
         "$(tail -c 300 "$log" | tr '\r' '\n' | tail -n 1 | cut -c 1-90)"
     fi

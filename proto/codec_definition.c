@@ -127,8 +127,8 @@ static struct ps_definition definition_from_wire(struct psi_codec_in *in,
 
 /* ---- Slices ---- */
 
-static Paramd__Slice **slices_to_wire(struct psi_codec_out *out, const struct ps_slice_place *slices,
-                                      size_t slice_count)
+static Paramd__Slice **slices_to_wire(struct psi_codec_out *out,
+                                      const struct ps_slice_place *slices, size_t slice_count)
 {
     Paramd__Slice **list = psi_codec_out_take(out, slice_count, sizeof *list);
     Paramd__Slice *wire = psi_codec_out_take(out, slice_count, sizeof *wire);
@@ -143,7 +143,7 @@ static Paramd__Slice **slices_to_wire(struct psi_codec_out *out, const struct ps
 }
 
 static struct ps_slice_place slice_from_wire(struct psi_codec_in *in, size_t index,
-                                       const Paramd__Slice *wire)
+                                             const Paramd__Slice *wire)
 {
     int64_t start = wire->row_start;
     int64_t count = wire->row_count;
@@ -155,7 +155,8 @@ static struct ps_slice_place slice_from_wire(struct psi_codec_in *in, size_t ind
         psi_codec_fault(in, "slices", "slice %zu has %" PRId64 " rows from row %" PRId64, index,
                         count, start);
     }
-    return (struct ps_slice_place){ .task = wire->task, .rows = { .start = start, .count = count } };
+    return (struct ps_slice_place){ .task = wire->task,
+                                    .rows = { .start = start, .count = count } };
 }
 
 static size_t slices_from_wire(struct psi_codec_in *in, Paramd__Slice *const *wire,

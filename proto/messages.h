@@ -18,16 +18,16 @@ enum { PS_PROTOCOL = 1 };
 
 /* Limits on what a peer may ask for, each checked by the codec before anything is kept. */
 enum {
-    PS_MAX_NAME_BYTES = 256,         /* a variable's name; TensorFlow's are far shorter */
-    PS_MAX_POSITION_BYTES = 4096,    /* opaque position of a worker's reader */
-    PS_MAX_PIECES = 16384,           /* pieces of one frame: 64 bytes each in a full one */
-    PS_MAX_PARAMETERS = 16,          /* scalars of an optimizer */
-    PS_MAX_CONSTANTS = 4096,         /* values of a constant initializer */
-    PS_MAX_LISTED = 1 << 20,         /* variables in one list, handles in one request */
-    PS_MAX_OPEN_PUSHES = 64,         /* pushes of one worker between first frame and commit */
-    PS_MAX_FRAMES = 1 << 20,         /* frames of one push on one ps task */
-    PS_CHUNK_BYTES = 1 << 20,        /* unit of the wire, of copy-on-write and of a frame */
-    PS_MAX_HEAD_BYTES = 1 << 20,     /* a message without its tensor bytes */
+    PS_MAX_NAME_BYTES = 256,      /* a variable's name; TensorFlow's are far shorter */
+    PS_MAX_POSITION_BYTES = 4096, /* opaque position of a worker's reader */
+    PS_MAX_PIECES = 16384,        /* pieces of one frame: 64 bytes each in a full one */
+    PS_MAX_PARAMETERS = 16,       /* scalars of an optimizer */
+    PS_MAX_CONSTANTS = 4096,      /* values of a constant initializer */
+    PS_MAX_LISTED = 1 << 20,      /* variables in one list, handles in one request */
+    PS_MAX_OPEN_PUSHES = 64,      /* pushes of one worker between first frame and commit */
+    PS_MAX_FRAMES = 1 << 20,      /* frames of one push on one ps task */
+    PS_CHUNK_BYTES = 1 << 20,     /* unit of the wire, of copy-on-write and of a frame */
+    PS_MAX_HEAD_BYTES = 1 << 20,  /* a message without its tensor bytes */
     PS_STALENESS_BUCKETS = 16
 };
 
@@ -35,21 +35,21 @@ enum {
 #define PS_NO_WORKER UINT32_MAX
 
 enum ps_task_state {
-    PS_TASK_JOINING = 0,  /* has not heard from ps task 0 yet */
+    PS_TASK_JOINING = 0, /* has not heard from ps task 0 yet */
     PS_TASK_SERVING = 1,
-    PS_TASK_ENDING = 2    /* every worker has finished, or it was told to stop */
+    PS_TASK_ENDING = 2 /* every worker has finished, or it was told to stop */
 };
 
 enum ps_initializer_kind {
     PS_INIT_ZEROS = 1,
     PS_INIT_ONES = 2,
-    PS_INIT_CONSTANT = 3,          /* values */
-    PS_INIT_RANDOM_NORMAL = 4,     /* a mean, b standard deviation */
-    PS_INIT_TRUNCATED_NORMAL = 5,  /* a mean, b standard deviation; within 2 of them */
-    PS_INIT_RANDOM_UNIFORM = 6,    /* [a, b) */
+    PS_INIT_CONSTANT = 3,         /* values */
+    PS_INIT_RANDOM_NORMAL = 4,    /* a mean, b standard deviation */
+    PS_INIT_TRUNCATED_NORMAL = 5, /* a mean, b standard deviation; within 2 of them */
+    PS_INIT_RANDOM_UNIFORM = 6,   /* [a, b) */
     PS_INIT_GLOROT_UNIFORM = 7,
     PS_INIT_GLOROT_NORMAL = 8,
-    PS_INIT_TENSOR = 9             /* the client pushes the value; crc32c of its bytes */
+    PS_INIT_TENSOR = 9 /* the client pushes the value; crc32c of its bytes */
 };
 
 enum ps_update_kind {
@@ -65,20 +65,20 @@ enum ps_update_kind {
 enum ps_nonfinite { PS_NONFINITE_REFUSE = 0, PS_NONFINITE_APPLY = 1 };
 
 enum ps_request_kind {
-    PS_REQUEST_PUSH = 1,     /* one frame of a push: stage it */
-    PS_REQUEST_NOTICE = 2,   /* commit_through alone */
-    PS_REQUEST_PULL = 3,     /* pieces, after commit_through has been applied */
-    PS_REQUEST_WITHDRAW = 4  /* seq is burnt: forget what came of it, refuse what still comes */
+    PS_REQUEST_PUSH = 1,    /* one frame of a push: stage it */
+    PS_REQUEST_NOTICE = 2,  /* commit_through alone */
+    PS_REQUEST_PULL = 3,    /* pieces, after commit_through has been applied */
+    PS_REQUEST_WITHDRAW = 4 /* seq is burnt: forget what came of it, refuse what still comes */
 };
 
 enum ps_reply_kind {
-    PS_REPLY_STAGED = 1,    /* seq is staged here, or was committed before */
-    PS_REPLY_REFUSED = 2,   /* seq was refused here: code, message */
-    PS_REPLY_WITHDRAWN = 3, /* seq is burnt here */
-    PS_REPLY_NOTED = 4,     /* committed tells how far */
-    PS_REPLY_PULLED = 5,    /* a frame of pull seq; last: no more follow */
+    PS_REPLY_STAGED = 1,      /* seq is staged here, or was committed before */
+    PS_REPLY_REFUSED = 2,     /* seq was refused here: code, message */
+    PS_REPLY_WITHDRAWN = 3,   /* seq is burnt here */
+    PS_REPLY_NOTED = 4,       /* committed tells how far */
+    PS_REPLY_PULLED = 5,      /* a frame of pull seq; last: no more follow */
     PS_REPLY_PULL_FAILED = 6, /* pull seq failed: code, message */
-    PS_REPLY_FENCED = 7     /* this incarnation or generation is over: code, message */
+    PS_REPLY_FENCED = 7       /* this incarnation or generation is over: code, message */
 };
 
 enum ps_worker_state { PS_WORKER_ACTIVE = 1, PS_WORKER_FINISHED = 2 };
@@ -123,8 +123,8 @@ struct ps_initializer_spec {
 
 struct ps_partitioner_spec {
     enum ps_partition_kind kind; /* core/placement.h; its numbers are those of the wire */
-    uint64_t a; /* parts (FIXED), bytes (the others); 0: the default */
-    uint64_t b; /* most parts; 0: no limit */
+    uint64_t a;                  /* parts (FIXED), bytes (the others); 0: the default */
+    uint64_t b;                  /* most parts; 0: no limit */
 };
 
 struct ps_definition {

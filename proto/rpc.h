@@ -12,27 +12,27 @@
 
 /* Unary methods: name, and whether its handler may take long (then it runs on the control threads
  * instead of on the thread that polls the sockets). */
-#define PS_METHODS(X)      \
-    X(HELLO, "Hello", 0)   \
-    X(DECLARE, "Declare", 1) \
-    X(CREATE, "Create", 1) \
+#define PS_METHODS(X)              \
+    X(HELLO, "Hello", 0)           \
+    X(DECLARE, "Declare", 1)       \
+    X(CREATE, "Create", 1)         \
     X(INITIALIZE, "Initialize", 1) \
-    X(LIST, "List", 1)     \
-    X(STATUS, "Status", 0) \
-    X(READ, "Read", 0)     \
-    X(ATTACH, "Attach", 1) \
-    X(RESOLVE, "Resolve", 1) \
-    X(FINISH, "Finish", 1) \
-    X(SAVE, "Save", 1)     \
-    X(SAVE_SHARD, "SaveShard", 1) \
-    X(RESTORE, "Restore", 1) \
+    X(LIST, "List", 1)             \
+    X(STATUS, "Status", 0)         \
+    X(READ, "Read", 0)             \
+    X(ATTACH, "Attach", 1)         \
+    X(RESOLVE, "Resolve", 1)       \
+    X(FINISH, "Finish", 1)         \
+    X(SAVE, "Save", 1)             \
+    X(SAVE_SHARD, "SaveShard", 1)  \
+    X(RESTORE, "Restore", 1)       \
     X(RESTORE_SHARD, "RestoreShard", 1)
 
 enum ps_method {
 #define PS_METHOD_ENUM(id, name, slow) PS_METHOD_##id,
     PS_METHODS(PS_METHOD_ENUM)
 #undef PS_METHOD_ENUM
-    PS_METHOD_COUNT
+        PS_METHOD_COUNT
 };
 
 /* "Hello", ... */
@@ -128,8 +128,8 @@ struct ps_rpc_handlers {
 };
 
 struct ps_rpc_server_options {
-    const char *address; /* "127.0.0.1:0"; port 0 takes a free one */
-    int thread_count;    /* threads that poll, 0: half the cores, at most 4 */
+    const char *address;      /* "127.0.0.1:0"; port 0 takes a free one */
+    int thread_count;         /* threads that poll, 0: half the cores, at most 4 */
     int control_thread_count; /* threads for slow methods, 0: 2 */
     size_t lookahead_bytes;   /* flow-control window of a stream, 0: 4 MiB */
     struct ps_rpc_handlers handlers;

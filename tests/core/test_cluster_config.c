@@ -10,6 +10,7 @@
 #include "core/alloc.h"
 #include "core/cluster.h"
 #include "core/cluster_config.h"
+#include "core/cluster_json_priv.h"
 #include "core/log.h"
 
 /* An environment of name, value pairs, ended by NULL. */

@@ -37,7 +37,8 @@ static void same_definition(const struct ps_definition *a, const struct ps_defin
     SAME(strategy);
 }
 
-static void same_slices(const struct ps_slice_place *a, const struct ps_slice_place *b, size_t count)
+static void same_slices(const struct ps_slice_place *a, const struct ps_slice_place *b,
+                        size_t count)
 {
     for (size_t i = 0; i < count; i++, a++, b++) {
         SAME(task);

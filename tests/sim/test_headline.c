@@ -215,7 +215,8 @@ START_TEST(exact_mode_with_crashes_and_zombies)
 }
 END_TEST
 
-/* A crash may tear an eager push that nobody acknowledged, so here the network alone is at fault. */
+/* A crash may tear an eager push that nobody acknowledged, so here the network alone is at fault.
+ */
 START_TEST(eager_mode)
 {
     struct sim_config config = faulty(2);
