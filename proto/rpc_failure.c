@@ -144,5 +144,10 @@ enum ps_code psi_failure_explain(const struct psi_failure *failure, struct ps_er
                        "the cluster description",
                        failure->subject);
     }
+    if (code == PS_CANCELLED) {
+        /* Nobody here cancels a call: a server that stops does, when it has not taken it up yet. */
+        return ps_fail(err, PS_UNAVAILABLE, "%s: the other end is stopping. Try: paramd health %s",
+                       failure->subject, failure->address);
+    }
     return repeat_peer(failure, code, err);
 }
