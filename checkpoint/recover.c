@@ -286,11 +286,27 @@ struct collect {
     struct ps_buf prefixes; /* struct ps_path each */
 };
 
+/* The length of PREFIX in PREFIX.data-NNNNN-of-NNNNN, 0 for any other name: a prefix that was saved
+ * again with another number of shards may have data files of both. */
+static size_t data_prefix(const char *file_name)
+{
+    size_t size = 0;
+    for (const char *at = file_name; (at = strstr(at, ".data-")) != NULL; at++) {
+        size = (size_t)(at - file_name);
+    }
+    struct ps_path prefix;
+    if (size == 0 || ps_path_set(&prefix, NULL, "%.*s", (int)size, file_name) != PS_OK) {
+        return 0;
+    }
+    return ps_bundle_name_parse(prefix.text, file_name).kind == PS_BUNDLE_DATA ? size : 0;
+}
+
 static enum ps_code collect_visit(void *visit_ctx, const char *file_name, struct ps_error *err)
 {
     struct collect *collect = visit_ctx;
     struct ps_path prefix;
     size_t size = ps_bundle_leftover_prefix(file_name);
+    if (size == 0) { size = data_prefix(file_name); }
     if (size == 0) { return PS_OK; }
     enum ps_code rc = ps_path_set(&prefix, err, "%s/%.*s", collect->directory, (int)size,
                                   file_name);

@@ -24,8 +24,7 @@ PS_MUST_CHECK enum ps_code ps_recover_sweep(const struct ps_files *files, const 
 /* Removes the temporary files of one undecided save, as far as that is possible. */
 void ps_recover_drop_save(const struct ps_files *files, const char *prefix, uint64_t id);
 
-/* Sweeps every prefix of a directory that has leftovers. Only for the directory's owner, at
- * start. */
+/* Sweeps every prefix of a directory. Only for the directory's owner, at start. */
 PS_MUST_CHECK enum ps_code ps_recover_directory(const struct ps_files *files, const char *directory,
                                                 struct ps_error *err);
 

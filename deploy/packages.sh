@@ -16,7 +16,7 @@ build_packages=(
 test_packages=(
   check clang g++ protobuf-compiler
   python3 python3-grpcio python3-protobuf python3-numpy
-  binutils iproute2 procps util-linux
+  binutils iproute2 procps util-linux e2fsprogs xfsprogs
 )
 
 # watched LABEL COMMAND...: runs a command with its output in a log, and says every second and a half that

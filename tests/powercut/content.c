@@ -10,10 +10,11 @@
 #include "checkpoint/bundle_merge.h"
 #include "checkpoint/bundle_reader.h"
 #include "checkpoint/bundle_writer.h"
+#include "checkpoint/files.h"
 #include "checkpoint/recover.h"
 #include "core/philox.h"
 
-enum { TENSORS_MAX = 6, SHARDS_MAX = 3, NAME_BYTES = 16 };
+enum { TENSORS_MAX = 6, SHARDS_MAX = 3, NAME_BYTES = 24 };
 
 /* A data file is written 1 MiB at a time, past the page cache: some tensors are larger. */
 enum { LARGE_BYTES = (1 << 20) + 4096, TENSOR_BYTES_MAX = LARGE_BYTES + (1 << 16) };
@@ -95,9 +96,9 @@ static enum ps_code add_shard(struct ps_bundle_part *part, uint64_t number, int 
     for (int i = shard; i < tensor_count(number); i += content_shard_count(number)) {
         char name[NAME_BYTES];
         size_t size_bytes = tensor_size(number, i);
-        const struct ps_bundle_tensor tensor = {
-            .name = name, .dtype = PS_UINT8, .shape = { 1, { (int64_t)size_bytes } }
-        };
+        const struct ps_bundle_tensor tensor = { .name = name,
+                                                 .dtype = PS_UINT8,
+                                                 .shape = { 1, { (int64_t)size_bytes } } };
         snprintf(name, sizeof name, "tensor_%d", i);
         fill(scratch(), size_bytes, number, i);
         PS_TRY(done, rc, add(part, &tensor, scratch(), size_bytes, err));

@@ -27,11 +27,10 @@ enum { SHUTDOWN_WITHOUT_LOG_FLUSH = 2 };
 
 enum { MKFS_ARGUMENTS_MAX = 12, LOOP_ATTEMPTS = 100 };
 
-static const char *const mkfs_ext4[] = { "/sbin/mkfs.ext4", "-q",
-                                         "-F",              "-E",
-                                         "lazy_itable_init=0,lazy_journal_init=0",
-                                         "-J",              "size=4",
-                                         NULL };
+static const char *const mkfs_ext4[] = {
+    "/sbin/mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", "-J",
+    "size=4",          NULL
+};
 static const char *const mkfs_xfs[] = { "/sbin/mkfs.xfs", "-q", "-f", NULL };
 
 /* By default ext4 writes a file out that is renamed over another one, which hides a missing fsync;
@@ -110,7 +109,9 @@ enum ps_code disk_format(struct disk *disk, struct ps_error *err)
     extern char **environ;
     char *argv[MKFS_ARGUMENTS_MAX];
     size_t count = 0;
-    for (; disk->kind->mkfs[count] != NULL; count++) { argv[count] = (char *)disk->kind->mkfs[count]; }
+    for (; disk->kind->mkfs[count] != NULL; count++) {
+        argv[count] = (char *)disk->kind->mkfs[count];
+    }
     argv[count++] = disk->device;
     argv[count] = NULL;
     pid_t pid;
@@ -126,8 +127,8 @@ enum ps_code disk_format(struct disk *disk, struct ps_error *err)
 
 enum ps_code disk_mount(struct disk *disk, struct ps_error *err)
 {
-    if (mount(disk->device, disk->mount_point, disk->kind->type, MS_NOATIME,
-              disk->kind->options) != 0) {
+    if (mount(disk->device, disk->mount_point, disk->kind->type, MS_NOATIME, disk->kind->options) !=
+        0) {
         return ps_fail_errno(err, errno, "mount %s as %s", disk->device, disk->kind->name);
     }
     disk->mount_fd = open(disk->mount_point, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -139,8 +140,12 @@ enum ps_code disk_unmount(struct disk *disk, struct ps_error *err)
 {
     close(disk->mount_fd);
     disk->mount_fd = -1;
-    if (umount2(disk->mount_point, 0) == 0) { return PS_OK; }
-    return ps_fail_errno(err, errno, "unmount '%s'", disk->mount_point);
+    if (umount2(disk->mount_point, 0) != 0) {
+        return ps_fail_errno(err, errno, "unmount '%s'", disk->mount_point);
+    }
+    /* The device stays open, and with it a cache of blocks that never reached the image. */
+    if (ioctl(disk->loop_fd, BLKFLSBUF, 0) == 0) { return PS_OK; }
+    return ps_fail_errno(err, errno, "drop the cache of %s", disk->device);
 }
 
 enum ps_code disk_cut(const struct disk *disk, struct ps_error *err)
@@ -185,4 +190,10 @@ enum ps_code disk_mount_memory(const char *path, const char *options, struct ps_
     }
     if (mount("tmpfs", path, "tmpfs", 0, options) == 0) { return PS_OK; }
     return ps_fail_errno(err, errno, "mount tmpfs (%s) on '%s'", options, path);
+}
+
+enum ps_code disk_unmount_memory(const char *path, struct ps_error *err)
+{
+    if (umount2(path, 0) == 0) { return PS_OK; }
+    return ps_fail_errno(err, errno, "unmount '%s'", path);
 }

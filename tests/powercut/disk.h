@@ -50,5 +50,6 @@ PS_MUST_CHECK enum ps_code disk_cut(const struct disk *disk, struct ps_error *er
 /* A tmpfs on path, which is created: options as in "size=2m,nr_inodes=64". */
 PS_MUST_CHECK enum ps_code disk_mount_memory(const char *path, const char *options,
                                              struct ps_error *err);
+PS_MUST_CHECK enum ps_code disk_unmount_memory(const char *path, struct ps_error *err);
 
 #endif
