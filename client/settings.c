@@ -37,8 +37,10 @@ static const struct flag flags[] = {
     { "job_name", FLAG_TEXT, OPTION(job_name), "worker" },
     { "task_index", FLAG_INTEGER, OPTION(task_index), "number of this worker" },
     { "worker_count", FLAG_INTEGER, OPTION(worker_count), "where no worker hosts are listed" },
-    { "start_timeout", FLAG_SECONDS, OPTION(start_timeout_ms), "waiting for ps tasks; 300" },
-    { "call_timeout", FLAG_SECONDS, OPTION(call_timeout_ms), "a lost ps task; 120" },
+    { "start_timeout", FLAG_SECONDS, OPTION(start_timeout_ms),
+      "seconds to wait for ps tasks; 300" },
+    { "call_timeout", FLAG_SECONDS, OPTION(call_timeout_ms),
+      "seconds to wait for a lost ps task; 120" },
     { "eager", FLAG_SWITCH, OPTION(eager), "apply pushes on arrival" },
     { "checksums", FLAG_SWITCH, OPTION(checksums), "CRC-32C of tensor bytes on the wire" },
     { "round_robin", FLAG_SWITCH, OPTION(round_robin), "place variables by turns" },
@@ -98,7 +100,11 @@ static enum ps_code store_flag(const struct flag *flag, const char *value, struc
         return PS_OK;
     }
     if (flag->kind == FLAG_SECONDS) {
-        rc = parse_number(flag->name, value, 1, 86400, &number, err);
+        char seconds[16];
+        size_t length = strcspn(value, "s");
+        snprintf(seconds, sizeof seconds, "%.*s",
+                 strcmp(value + length, "s") == 0 ? (int)length : 15, value);
+        rc = parse_number(flag->name, seconds, 1, 86400, &number, err);
         int64_t milliseconds = number * 1000;
         if (rc == PS_OK) { memcpy(field, &milliseconds, sizeof milliseconds); }
         return rc;
@@ -167,7 +173,7 @@ static const char *from_environment(const ps_options *options, const char *name)
     return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
-/* How many workers an unlisted cluster has: 0 if nobody says so, and workers are listed then. */
+/* How many workers there are, where they are not listed; 0: nobody says so. */
 static enum ps_code count_unlisted(const ps_options *options, long *count_out, struct ps_error *err)
 {
     *count_out = options->worker_count;
@@ -176,30 +182,29 @@ static enum ps_code count_unlisted(const ps_options *options, long *count_out, s
     return parse_number("worker_count (PS_WORKER_COUNT)", text, 1, MOST_WORKERS, count_out, err);
 }
 
-static enum ps_code load_unlisted(const ps_options *options, long count,
-                                  struct psi_settings *settings, struct ps_error *err)
+static enum ps_code refuse_job(const char *job, struct ps_error *err)
 {
-    struct ps_cluster_inputs inputs = {
-        .flags = { .cluster = options->cluster, .ps_hosts = options->ps_hosts },
-        .get_env = options->no_environment ? NULL : environment_without_role,
-        .role_optional = true,
-    };
-    enum ps_code rc = ps_cluster_config_load(&inputs, &settings->cluster, err);
-    if (rc != PS_OK) { return rc; }
+    return ps_fail(err, PS_INVALID_ARGUMENT,
+                   "this program is a worker, but its job is '%s'. ps tasks are started with: "
+                   "paramd ps",
+                   job);
+}
+
+/* The role in a cluster that lists ps tasks only: worker 0 unless something else is said. */
+static enum ps_code choose_role(const ps_options *options, struct psi_settings *settings,
+                                struct ps_error *err)
+{
     const char *job = options->job_name != NULL ? options->job_name
                                                 : from_environment(options, "PS_JOB_NAME");
     const char *text = from_environment(options, "PS_TASK_INDEX");
-    long index = options->task_index > 0 ? options->task_index : 0;
-    if (job != NULL && strcmp(job, "worker") != 0) {
-        return ps_fail(err, PS_INVALID_ARGUMENT,
-                       "this program is a worker, but its job is '%s'. ps tasks are started with: "
-                       "paramd ps",
-                       job);
-    }
-    if (options->task_index < 0 && text != NULL) {
+    long index = options->task_index > 0 ? options->task_index : 0, count = 0;
+    if (job != NULL && strcmp(job, "worker") != 0) { return refuse_job(job, err); }
+    enum ps_code rc = count_unlisted(options, &count, err);
+    if (rc == PS_OK && options->task_index < 0 && text != NULL) {
         rc = parse_number("task_index (PS_TASK_INDEX)", text, 0, MOST_WORKERS, &index, err);
-        if (rc != PS_OK) { return rc; }
     }
+    if (rc != PS_OK) { return rc; }
+    if (count == 0) { count = index + 1; }
     if (index >= count) {
         return ps_fail(err, PS_INVALID_ARGUMENT,
                        "--task_index=%ld, but there are %ld workers: 0 to %ld", index, count,
@@ -210,16 +215,38 @@ static enum ps_code load_unlisted(const ps_options *options, long count,
     return PS_OK;
 }
 
+/* Whether the cluster names ps tasks and no workers: then it is loaded. Anything else, mistakes
+ * too, is left to load_listed. */
+static bool load_unlisted(const ps_options *options, struct psi_settings *settings)
+{
+    struct ps_cluster_inputs inputs = {
+        .flags = { .cluster = options->cluster,
+                   .ps_hosts = options->ps_hosts,
+                   .worker_hosts = options->worker_hosts },
+        .get_env = options->no_environment ? NULL : environment_without_role,
+        .role_optional = true,
+    };
+    struct ps_cluster *cluster = &settings->cluster;
+    if (ps_cluster_config_load(&inputs, cluster, NULL) != PS_OK) { return false; }
+    bool unlisted = ps_cluster_task_count(cluster, "ps") > 0 &&
+                    ps_cluster_worker_count(cluster) == 0 && !ps_cluster_has_role(cluster);
+    if (!unlisted) { ps_cluster_clean(cluster); }
+    return unlisted;
+}
+
 static enum ps_code load_listed(const ps_options *options, struct psi_settings *settings,
                                 struct ps_error *err)
 {
     char index[16];
     snprintf(index, sizeof index, "%d", options->task_index);
+    bool job_is_clear = options->job_name == NULL && options->task_index >= 0 &&
+                        from_environment(options, "PS_JOB_NAME") == NULL;
     struct ps_cluster_inputs inputs = {
         .flags = { .cluster = options->cluster,
                    .ps_hosts = options->ps_hosts,
                    .worker_hosts = options->worker_hosts,
-                   .job_name = options->job_name,
+                   .job_name = job_is_clear && options->worker_hosts != NULL ? "worker"
+                                                                             : options->job_name,
                    .task_index = options->task_index >= 0 ? index : NULL },
         .get_env = options->no_environment ? NULL : environment,
     };
@@ -228,13 +255,7 @@ static enum ps_code load_listed(const ps_options *options, struct psi_settings *
     if (rc != PS_OK) { return rc; }
     settings->task_index = ps_cluster_worker_index(cluster, cluster->job_name, cluster->task_index);
     settings->worker_count = ps_cluster_worker_count(cluster);
-    if (settings->task_index < 0) {
-        return ps_fail(err, PS_INVALID_ARGUMENT,
-                       "this program is a worker, but its job is '%s'. ps tasks are started with: "
-                       "paramd ps",
-                       cluster->job_name);
-    }
-    return PS_OK;
+    return settings->task_index >= 0 ? PS_OK : refuse_job(cluster->job_name, err);
 }
 
 enum ps_code psi_settings_load(const ps_options *options, struct psi_settings *settings_out,
@@ -256,13 +277,8 @@ enum ps_code psi_settings_load(const ps_options *options, struct psi_settings *s
     snprintf(settings->summary_dir, sizeof settings->summary_dir, "%s",
              directory != NULL ? directory : "");
 
-    long unlisted = 0;
-    enum ps_code rc = count_unlisted(options, &unlisted, err);
-    if (rc == PS_OK && unlisted > 0 && options->worker_hosts == NULL) {
-        rc = load_unlisted(options, unlisted, settings, err);
-    } else if (rc == PS_OK) {
-        rc = load_listed(options, settings, err);
-    }
+    enum ps_code rc = load_unlisted(options, settings) ? choose_role(options, settings, err)
+                                                       : load_listed(options, settings, err);
     if (rc == PS_OK && ps_cluster_task_count(&settings->cluster, "ps") == 0) {
         rc = ps_fail(err, PS_INVALID_ARGUMENT,
                      "the cluster (from %s) has no ps task. Give --ps_hosts, or run everything on "

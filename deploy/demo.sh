@@ -9,7 +9,7 @@ source deploy/packages.sh
 
 install_packages "${build_packages[@]}"
 configure build -DPS_TESTS=OFF
-watched build cmake --build build -j "$(nproc)" --target paramd_command
+watched build cmake --build build -j "$(nproc)"
 echo "build: build/paramd is ready"
 
 build/paramd launch --ps 2 --workers 2 -- --data=fashion-mnist --layers=784-200-10

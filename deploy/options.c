@@ -63,6 +63,9 @@ static void refuse_flag(const struct flag_list *list, const char *command, const
     fprintf(stderr, "%s: unknown flag '--%s'", command, word);
     if (nearest != NULL) { fprintf(stderr, "; did you mean '--%s'?", nearest); }
     fprintf(stderr, "\nSee all flags: %s --help\n", command);
+    if (strcmp(command, "paramd launch") == 0) {
+        fprintf(stderr, "Flags of the workers go behind '--': paramd launch -- --%s\n", text);
+    }
     exit(PS_EXIT_USAGE);
 }
 

@@ -1,4 +1,5 @@
-/* Pulls as a ps task answers them: frame after frame, each taken from the variables when it is sent. */
+/* Pulls as a ps task answers them: frame after frame, each taken from the variables when it is
+ * sent. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/pull.h"
 
@@ -23,7 +24,9 @@ static enum ps_code check_piece(struct ps_service *service, const struct ps_piec
     const char *name = variable->definition.name;
     struct ps_variable_state state = ps_variable_state(variable);
     if (!state.initialized) {
-        return ps_fail(err, PS_FAILED_PRECONDITION, "Attempting to use uninitialized value %s",
+        return ps_fail(err, PS_FAILED_PRECONDITION,
+                       "Attempting to use uninitialized value %s. Call ps_initialize (or restore "
+                       "it) first",
                        name);
     }
     if (piece->offset > state.size_bytes || piece->size > state.size_bytes - piece->offset) {

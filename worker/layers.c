@@ -98,7 +98,7 @@ enum ps_code ps_layers_check_dataset(const struct ps_layers *layers,
                        text, layers->size[0], dataset->source, dataset->feature_count,
                        dataset->rows, dataset->columns, dataset->feature_count);
     }
-    if (layers->size[layers->count] < dataset->class_count) {
+    if (layers->size[layers->count] != dataset->class_count) {
         return ps_fail(err, PS_INVALID_ARGUMENT,
                        "layers '%s': %d outputs, but %s has %d classes. The last size must be %d",
                        text, layers->size[layers->count], dataset->source, dataset->class_count,

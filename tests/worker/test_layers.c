@@ -109,7 +109,8 @@ START_TEST(layers_must_fit_the_data)
 {
     struct ps_error err = PS_ERROR_INIT;
     ck_assert_int_eq(check_dataset("784-10", &err), PS_OK);
-    ck_assert_int_eq(check_dataset("784-5-12", &err), PS_OK);
+    ck_assert_int_eq(check_dataset("784-5-12", &err), PS_INVALID_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(err.message, "12 outputs, but some-set has 10 classes"));
     ck_assert_int_eq(check_dataset("783-10", &err), PS_INVALID_ARGUMENT);
     ck_assert_str_eq(err.message, "layers '783-10': 783 inputs, but some-set has 784 features "
                                   "(28x28). The first size must be 784");
