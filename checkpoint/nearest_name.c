@@ -1,4 +1,5 @@
-/* Levenshtein's distance against every name of an index, given up early where it grows too large. */
+/* Levenshtein's distance against every name of an index, given up early where it grows too large.
+ */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "checkpoint/nearest_name.h"
 

@@ -4,6 +4,7 @@
 #define PARAMD_CLIENT_CALL_PRIV_H
 
 #include "client/session_state_priv.h"
+#include "proto/codec_checkpoint.h"
 
 /* Each sends request to the peer and decodes its reply into session->arena, which is reset first:
  * what reply_out points to lives until the next call. timeout_ms: 0 for the call time-out.
@@ -16,7 +17,9 @@
     X(list, LIST)             \
     X(attach, ATTACH)         \
     X(resolve, RESOLVE)       \
-    X(finish, FINISH)
+    X(finish, FINISH)         \
+    X(save, SAVE)             \
+    X(restore, RESTORE)
 
 #define PSI_DECLARE_CALL(name, id)                                                            \
     PS_MUST_CHECK enum ps_code psi_call_##name(                                               \

@@ -246,6 +246,65 @@ PS_API void ps_set_learning_rate(ps_optimizer *optimizer, double learning_rate);
 /* Lets non-finite gradients through instead of refusing them. */
 PS_API void ps_allow_nonfinite(ps_optimizer *optimizer, int allow);
 
+/* ---- Saving and restoring ---- */
+
+/* Checkpoints are TensorFlow's own: its Saver and its readers open them, and ps_restore opens
+ * TensorFlow's (V2, also of other partitionings). The ps tasks read and write the files, each its
+ * own slices; paths are theirs, relative ones below the directory they were started in. A directory
+ * that they do not share needs to be only where ps task 0 runs. While a call saves or restores,
+ * nobody may push: let one worker do it, between two steps of all. */
+typedef struct ps_saver ps_saver;
+
+/* A variable, and what it is called in the checkpoint; name NULL: as in the cluster. */
+typedef struct ps_named {
+    const char *name;
+    ps_var *var;
+} ps_named;
+
+/* A name of the checkpoint is restored as another: from in the file, to as the saver calls it. */
+typedef struct ps_renaming {
+    const char *from;
+    const char *to;
+    int pattern; /* from is a POSIX extended regular expression that fits a whole name, and to may
+                    hold $1 to $9: { "v2/(.*)", "v3/$1", 1 } */
+} ps_renaming;
+
+/* Zero-initialise, then set what differs. */
+typedef struct ps_saver_options {
+    int max_to_keep; /* older checkpoints are removed; 0: 5; negative: all are kept */
+    double keep_checkpoint_every_n_hours; /* one in so many hours is kept for ever; 0: none */
+    int pad_step_number;                  /* "model.ckpt-00000100" */
+    const char *state_name; /* of the file that names the latest; NULL: "checkpoint" */
+    int absolute_paths;     /* in that file; else relative, so that the directory can be moved */
+    int reshape;            /* restore other shapes of as many elements */
+    int partial;            /* restore what the checkpoint has, and leave the rest alone */
+    const ps_renaming *renamings;
+    size_t renaming_count;
+    int tolerant;       /* a failed save is printed and returns NULL, and the session goes on */
+    int64_t timeout_ms; /* of one save or restore; 0: an hour */
+} ps_saver_options;
+
+/* A saver of these variables, with the slots that optimizers keep beside them. list NULL: all
+ * variables of the cluster, and with them the state of the job (global step, beta powers, the
+ * exactly-once table). A program may have several. Everything is copied; it belongs to the session.
+ * options: or NULL. NULL after a failure. */
+PS_API ps_saver *ps_saver_new(ps_session *session, const ps_named *list, size_t count,
+                              const ps_saver_options *options);
+
+/* Saves to PREFIX-STEP (step negative: PREFIX), after all pushes of this session. Creates the
+ * directory. Returns the prefix as written, valid until the next save of this saver; then the
+ * checkpoint would survive a power cut. NULL after a failure: the one before stays the latest. */
+PS_API const char *ps_save(ps_saver *saver, const char *prefix, int64_t step);
+
+/* Restores a prefix, or a directory's latest checkpoint that is not damaged. Everything is checked
+ * before anything is changed; variables need not be initialized. Slots that the checkpoint does not
+ * have begin anew. Other sessions see the new values at their next pull. */
+PS_API void ps_restore(ps_saver *saver, const char *path);
+
+/* The prefix of the latest checkpoint in a directory; NULL if there is none, which is no failure.
+ * Valid until the next call of this function on the session. */
+PS_API const char *ps_latest_checkpoint(ps_session *session, const char *directory);
+
 /* ---- Progress ---- */
 
 /* Global step: committed pushes of optimizers in the whole cluster, as last heard. */

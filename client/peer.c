@@ -10,7 +10,13 @@
 #include "client/push_wire_priv.h"
 #include "core/clock.h"
 
-enum { FIRST_BACKOFF_MS = 50, MOST_BACKOFF_MS = 2000, STREAM_WINDOW_BYTES = 0 /* the default */ };
+enum {
+    FIRST_BACKOFF_MS = 50,
+    MOST_BACKOFF_MS = 2000,
+    STREAM_WINDOW_BYTES = 0,     /* the default */
+    MOST_DOUBLINGS = 10,         /* of the resend time-out */
+    MOST_UNREAD_BYTES = 32 << 20 /* more than windows and sockets between us and a peer can hold */
+};
 
 static int64_t now_of_clock(void)
 {
@@ -45,6 +51,14 @@ bool psi_peer_awaits_locked(const struct psi_peer *peer)
     return session->has_pusher && ps_pusher_awaits(&session->pusher, peer->index);
 }
 
+/* A long push is not answered before its last frame, but what no buffer holds has been read. */
+static void note_sending(struct psi_peer *peer, const struct ps_outgoing *out)
+{
+    peer->active_ns = now_of_clock();
+    peer->unheard += out->head.size + out->data_size;
+    if (peer->unheard > MOST_UNREAD_BYTES) { peer->heard_ns = peer->active_ns; }
+}
+
 static bool produce(void *ctx, struct ps_outgoing *out)
 {
     struct psi_peer *peer = ctx;
@@ -53,6 +67,7 @@ static bool produce(void *ctx, struct ps_outgoing *out)
     bool sends = peer->state != PSI_PEER_ENDING &&
                  ((!session->failed && psi_pull_produce_locked(peer, out)) ||
                   psi_push_produce_locked(peer, out));
+    if (sends) { note_sending(peer, out); }
     ps_mutex_unlock(&session->lock);
     return sends;
 }
@@ -77,7 +92,10 @@ static void consume(void *ctx, const struct ps_incoming *message)
 
     ps_mutex_lock(&session->lock);
     bool wake = false;
-    peer->heard_ns = now_of_clock();
+    peer->heard_ns = peer->active_ns = now_of_clock();
+    peer->awaited = false; /* whatever else is, is awaited anew */
+    peer->unheard = 0;
+    peer->silences = 0;
     peer->backoff_ms = FIRST_BACKOFF_MS;
     if (rc != PS_OK) {
         ps_wrap(&err, "ps/%" PRIu32 " at %s", peer->index, peer->address);
@@ -108,7 +126,6 @@ static void closed(void *ctx, enum ps_code code, const char *message)
     peer->retry_at_ns = now + (expected ? 0 : peer->backoff_ms * 1000000);
     peer->backoff_ms *= 2;
     if (peer->backoff_ms > MOST_BACKOFF_MS) { peer->backoff_ms = MOST_BACKOFF_MS; }
-    if (peer->down_since_ns == 0) { peer->down_since_ns = now; }
     if (!expected) {
         snprintf(peer->reason, sizeof peer->reason, "%s",
                  message != NULL && message[0] != '\0' ? message : ps_code_text(code));
@@ -157,7 +174,8 @@ static void open_stream(struct psi_peer *peer)
     if (open) {
         peer->state = PSI_PEER_UP;
         peer->stream = stream;
-        peer->heard_ns = now_of_clock();
+        peer->active_ns = now_of_clock();
+        peer->unheard = 0;
     }
     ps_mutex_unlock(&session->lock);
     if (!open) {
@@ -175,30 +193,41 @@ static struct ps_stream *take_for_ending_locked(struct psi_peer *peer)
     return ps_stream_acquire(peer->stream);
 }
 
+/* Doubled while no reply comes at all, so that a slow peer is not asked in vain for ever. */
+static int64_t resend_timeout_ns(const struct psi_peer *peer)
+{
+    uint32_t doublings = peer->silences < MOST_DOUBLINGS ? peer->silences : MOST_DOUBLINGS;
+    return (peer->session->settings.resend_timeout_ms * 1000000) << doublings;
+}
+
+static void note_waiting_locked(struct psi_peer *peer, int64_t now_ns)
+{
+    bool awaits = psi_peer_awaits_locked(peer);
+    if (awaits && !peer->awaited) { peer->heard_ns = peer->active_ns = now_ns; }
+    peer->awaited = awaits;
+}
+
 int64_t psi_peer_maintain(struct psi_peer *peer, int64_t now_ns)
 {
     struct ps_session *session = peer->session;
-    int64_t resend_ns = session->settings.resend_timeout_ms * 1000000;
     int64_t next_ns = INT64_MAX;
     bool open = false;
     struct ps_stream *silent = NULL;
 
     ps_mutex_lock(&session->lock);
-    if (!psi_peer_awaits_locked(peer)) {
-        peer->heard_ns = now_ns;
-    } else if (peer->state == PSI_PEER_DOWN) {
+    note_waiting_locked(peer, now_ns);
+    int64_t resend_ns = resend_timeout_ns(peer);
+    if (peer->awaited && peer->state == PSI_PEER_DOWN) {
         open = now_ns >= peer->retry_at_ns;
         next_ns = peer->retry_at_ns;
         if (open) { peer->state = PSI_PEER_OPENING; }
-    } else if (peer->state == PSI_PEER_UP) {
-        next_ns = peer->heard_ns + resend_ns;
+    } else if (peer->awaited && peer->state == PSI_PEER_UP) {
+        next_ns = peer->active_ns + resend_ns;
         if (now_ns >= next_ns) {
             silent = take_for_ending_locked(peer);
-            if (peer->down_since_ns == 0) { peer->down_since_ns = peer->heard_ns; }
             snprintf(peer->reason, sizeof peer->reason, "it does not answer");
+            peer->silences++;
             session->stats.retries++;
-        } else if (peer->heard_ns > peer->down_since_ns) {
-            peer->down_since_ns = 0;
         }
     }
     ps_mutex_unlock(&session->lock);

@@ -133,7 +133,7 @@ bool psi_push_produce_locked(struct psi_peer *peer, struct ps_outgoing *out)
 static void refuse(struct psi_peer *peer, const struct ps_data_reply *reply)
 {
     struct ps_session *session = peer->session;
-    ps_pusher_refused(&session->pusher, peer->index, reply->seq, reply->code);
+    if (!ps_pusher_refused(&session->pusher, peer->index, reply->seq, reply->code)) { return; }
     session->stats.refused++;
     struct ps_error err = PS_ERROR_INIT;
     ps_fail(&err, reply->code, "ps/%" PRIu32 " refused push %" PRIu64 " of worker %d: %s",

@@ -168,14 +168,15 @@ void ps_pusher_staged(struct ps_pusher *pusher, uint32_t peer, uint64_t seq)
     decide(pusher);
 }
 
-void ps_pusher_refused(struct ps_pusher *pusher, uint32_t peer, uint64_t seq, enum ps_code code)
+bool ps_pusher_refused(struct ps_pusher *pusher, uint32_t peer, uint64_t seq, enum ps_code code)
 {
     struct ps_flight *flight = find_flight(pusher, seq);
-    if (flight == NULL || flight->decided || flight->refused) { return; }
+    if (flight == NULL || flight->decided || flight->refused) { return false; }
     flight->refused = true;
     flight->code = code;
     flight->refusing_peer = peer;
     for (uint32_t i = 0; i < flight->part_count; i++) { flight->parts[i].state = PS_PART_WITHDRAW; }
+    return true;
 }
 
 void ps_pusher_withdrawn(struct ps_pusher *pusher, uint32_t peer, uint64_t seq)

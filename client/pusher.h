@@ -101,9 +101,9 @@ struct ps_send {
 struct ps_send ps_pusher_next(struct ps_pusher *pusher, uint32_t peer);
 void ps_pusher_noticed(struct ps_pusher *pusher, uint32_t peer);
 
-/* Replies of a peer; those that say nothing new are ignored. */
+/* Replies of a peer; those that say nothing new are ignored. refused: whether it did. */
 void ps_pusher_staged(struct ps_pusher *pusher, uint32_t peer, uint64_t seq);
-void ps_pusher_refused(struct ps_pusher *pusher, uint32_t peer, uint64_t seq, enum ps_code code);
+bool ps_pusher_refused(struct ps_pusher *pusher, uint32_t peer, uint64_t seq, enum ps_code code);
 void ps_pusher_withdrawn(struct ps_pusher *pusher, uint32_t peer, uint64_t seq);
 void ps_pusher_committed(struct ps_pusher *pusher, uint32_t peer, uint64_t through);
 

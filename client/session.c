@@ -12,6 +12,7 @@
 #include "client/join_priv.h"
 #include "client/peer_priv.h"
 #include "client/progress_priv.h"
+#include "client/saver_priv.h"
 #include "client/settings_priv.h"
 #include "client/ticket_priv.h"
 #include "client/transfer_priv.h"
@@ -276,6 +277,7 @@ static void free_everything(struct ps_session *session)
         session->optimizers = optimizer->next;
         ps_free(optimizer);
     }
+    psi_savers_clean(session);
     for (uint32_t i = 0; i < session->peer_count; i++) { psi_peer_clean(&session->peers[i]); }
     ps_free(session->peers);
     ps_rpc_client_destroy(session->rpc);

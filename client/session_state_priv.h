@@ -144,9 +144,12 @@ struct psi_peer {
     struct ps_stream *stream;
     int64_t retry_at_ns; /* DOWN: not before */
     int64_t backoff_ms;
-    int64_t heard_ns;      /* last message, or the last time nothing was awaited */
-    int64_t down_since_ns; /* 0: up, or never needed */
-    char reason[256];      /* why it is down */
+    bool awaited;      /* something is, since heard_ns at least */
+    int64_t heard_ns;  /* last sign of life, or when waiting for one began */
+    int64_t active_ns; /* last message either way on this stream, or its opening */
+    uint64_t unheard;  /* bytes sent on this stream since then or since the last reply */
+    uint32_t silences; /* streams in a row that were ended without a reply */
+    char reason[256];  /* why it is down, or was */
 };
 
 struct psi_progress {
@@ -173,6 +176,8 @@ struct ps_session {
     /* of the calling thread alone */
     struct ps_var *vars;
     struct ps_optimizer *optimizers;
+    struct ps_saver *savers;
+    char *latest_checkpoint; /* as last found; owned */
     struct ps_device devices[PSI_MAX_DEVICE_SCOPES];
     int device_count;
     struct ps_buf next_position;

@@ -22,9 +22,8 @@ static struct psi_peer *find_culprit_locked(struct ps_session *session, int64_t 
     for (uint32_t i = 0; i < session->peer_count; i++) {
         struct psi_peer *peer = &session->peers[i];
         if (!psi_peer_awaits_locked(peer)) { continue; }
-        int64_t since = peer->down_since_ns != 0 ? peer->down_since_ns : peer->heard_ns;
-        if (since != 0 && since < *since_ns_out) {
-            *since_ns_out = since;
+        if (peer->awaited && peer->heard_ns < *since_ns_out) {
+            *since_ns_out = peer->heard_ns;
             culprit = peer;
         }
     }
@@ -42,14 +41,17 @@ static void describe(const struct psi_peer *peer, const char *what, int64_t sile
     err->task = (int)peer->index;
 }
 
-/* Says for whom we wait, after 3 s, 10 s, and every 30 s; fails the session at its time-out. */
-static void complain(struct ps_session *session, const char *what, int64_t now_ns,
+/* Says for whom we wait, after 3 s, 10 s, and every 30 s; fails the session at its time-out. Time
+ * that the program spent elsewhere is not the peer's fault: only what passed since begun_ns counts.
+ */
+static void complain(struct ps_session *session, const char *what, int64_t begun_ns, int64_t now_ns,
                      int64_t *next_line_ms)
 {
     struct ps_error err = PS_ERROR_INIT;
     ps_mutex_lock(&session->lock);
     int64_t since_ns;
     struct psi_peer *culprit = find_culprit_locked(session, &since_ns);
+    if (since_ns < begun_ns) { since_ns = begun_ns; }
     int64_t silent_ms = culprit != NULL ? (now_ns - since_ns) / 1000000 : 0;
     bool lost = culprit != NULL && silent_ms >= session->settings.call_timeout_ms;
     bool line = culprit != NULL && !lost && silent_ms >= *next_line_ms;
@@ -75,12 +77,13 @@ static int64_t maintain_peers(struct ps_session *session, int64_t now_ns)
 bool psi_wait(struct ps_session *session, const struct psi_wait *wait)
 {
     int64_t limit_ms = wait->limit_ms > 0 ? wait->limit_ms : session->settings.call_timeout_ms;
-    int64_t limit_ns = now_of_clock() + limit_ms * 1000000;
+    int64_t begun_ns = now_of_clock();
+    int64_t limit_ns = begun_ns + limit_ms * 1000000;
     int64_t next_line_ms = FIRST_LINE_MS;
     for (;;) {
         int64_t now_ns = now_of_clock();
         int64_t next_ns = maintain_peers(session, now_ns);
-        if (!wait->even_failed) { complain(session, wait->what, now_ns, &next_line_ms); }
+        if (!wait->even_failed) { complain(session, wait->what, begun_ns, now_ns, &next_line_ms); }
 
         ps_mutex_lock(&session->lock);
         bool ready = wait->ready(session, wait->ctx);

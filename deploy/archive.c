@@ -1,4 +1,4 @@
-/* Files of named tensors that other programs know: what reading and writing any of them has in common. */
+/* What all formats of named tensors share: a list of tensors, a reader, a writer. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "deploy/archive.h"
 

@@ -1,4 +1,4 @@
-/* Files of named tensors that other programs know: what reading and writing any of them has in common. */
+/* What all formats of named tensors share: a list of tensors, a reader, a writer. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PARAMD_DEPLOY_ARCHIVE_H
 #define PARAMD_DEPLOY_ARCHIVE_H
@@ -47,8 +47,8 @@ struct ps_archive_reader {
 };
 
 struct ps_archive_reader_ops {
-    /* Hands all bytes of tensor index to sink. DATA_LOSS, perhaps only behind the last byte, if they
-     * do not match their checksum. */
+    /* Hands all bytes of tensor index to sink. DATA_LOSS, perhaps only behind the last byte, if
+     * they do not match their checksum. */
     enum ps_code (*stream)(struct ps_archive_reader *reader, size_t index, ps_archive_sink_fn *sink,
                            void *ctx, struct ps_error *err);
     void (*close)(struct ps_archive_reader *reader); /* frees reader */

@@ -167,7 +167,8 @@ static enum ps_code prune(const struct settings *settings, struct ps_error *err)
     PS_TRY(done, rc, ps_path_set(&path, err, "%s/checkpoint", settings->directory));
     PS_TRY(done, rc, read_state(settings->directory, &path, &state, err));
     PS_TRY(done, rc, decide(settings->keep, &state, &remove, err));
-    /* The list first: after a crash a checkpoint is perhaps not listed, but never listed and gone. */
+    /* The list first: after a crash a checkpoint is perhaps not listed, but never listed and gone.
+     */
     if (!settings->dry_run && remove.count > 0) {
         PS_TRY(done, rc, ps_state_write(files, path.text, &state, err));
     }
@@ -177,8 +178,9 @@ static enum ps_code prune(const struct settings *settings, struct ps_error *err)
         }
         printf("%s %s\n", settings->dry_run ? "would remove" : "removed", remove.all[i].path);
     }
+    const char *stays = state.count == 1 ? "stays" : "stay";
     printf("%zu checkpoint%s %s\n", state.count, state.count == 1 ? "" : "s",
-           settings->dry_run ? "would stay" : "stay");
+           settings->dry_run ? "would stay" : stays);
 done:
     ps_state_clean(&state);
     ps_state_clean(&remove);

@@ -1,4 +1,4 @@
-/* What lies in a directory: checkpoints, leftovers of saves, and what the state file says of them. */
+/* A directory: its checkpoints, leftovers of saves, and what the state file says of them. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "deploy/ckpt_scan_priv.h"
 
@@ -42,7 +42,8 @@ static void listing_clean(struct listing *listing)
 
 /* ---- Reading the directory ---- */
 
-/* The prefix of a file name, which may hold dots itself: each is tried. NULL: none, or no memory. */
+/* The prefix of a file name, which may hold dots itself: each is tried. NULL: none, or no memory.
+ */
 static char *find_prefix(const char *file_name, struct ps_bundle_name *name_out)
 {
     for (const char *dot = strchr(file_name, '.'); dot != NULL; dot = strchr(dot + 1, '.')) {

@@ -1,4 +1,4 @@
-/* What lies in a directory: checkpoints, leftovers of saves, and what the state file says of them. */
+/* A directory: its checkpoints, leftovers of saves, and what the state file says of them. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PARAMD_DEPLOY_CKPT_SCAN_PRIV_H
 #define PARAMD_DEPLOY_CKPT_SCAN_PRIV_H

@@ -16,7 +16,7 @@ struct ps_cluster_choice {
     int worker_count; /* --worker_count; 0: not given */
 };
 
-/* argp children. task: for a process that is a task of the cluster; tool: for one that looks at it. */
+/* argp children. task: for a task of the cluster; tool: for a process that looks at it. */
 extern const struct argp ps_cluster_flags_task;
 extern const struct argp ps_cluster_flags_tool;
 

@@ -257,7 +257,7 @@ static void beat(struct heartbeat *heartbeat)
 
 /* ---- Its life ---- */
 
-/* Written by the handler, read by the loop below. A handler, and not a blocked signal that is waited
+/* Written by the handler, read by the loop below. A handler, not a blocked signal that is waited
  * for: OpenBLAS makes threads before main runs, and one of those would take the signal and end the
  * process. */
 static volatile sig_atomic_t end_signal;
@@ -293,7 +293,7 @@ static enum ps_task_end live(struct ps_server_task *task, struct heartbeat *hear
     return end;
 }
 
-/* The first line. Workers that the cluster does not list count as well, if someone said how many. */
+/* The first line. Workers that the cluster does not list count too, if someone said how many. */
 static void announce(const struct ps_cluster *cluster, int worker_count, const char *bound)
 {
     char text[PS_CLUSTER_TEXT_BYTES];

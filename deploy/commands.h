@@ -9,6 +9,8 @@ int ps_cmd_status(int argc, char **argv);
 int ps_cmd_vars(int argc, char **argv);
 int ps_cmd_get(int argc, char **argv);
 int ps_cmd_set(int argc, char **argv);
+int ps_cmd_save(int argc, char **argv);
+int ps_cmd_restore(int argc, char **argv);
 int ps_cmd_health(int argc, char **argv);
 
 #endif

@@ -1,4 +1,4 @@
-/* What a launch does when a task ends, a signal comes, or time passes. Pure: no processes, no clock. */
+/* What a launch does when a task ends, a signal comes or time passes. Pure: no I/O, no clock. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PARAMD_DEPLOY_LAUNCH_POLICY_H
 #define PARAMD_DEPLOY_LAUNCH_POLICY_H

@@ -82,7 +82,7 @@ static enum ps_code add_member(struct npz_reader *reader, size_t index, struct p
     tensor.name = (char *)name.data;
     PS_TRY(done, rc, ps_archive_list_add(&reader->base.tensors, &tensor, err));
 done:
-    if (rc != PS_OK) { (void)ps_wrap(err, "'%s': '%s'", reader->zip.path, member->name); }
+    if (rc != PS_OK) { (void)ps_wrap(err, "'%s': '%.200s'", reader->zip.path, member->name); }
     ps_zip_stream_close(stream);
     ps_buf_clean(&header);
     ps_buf_clean(&name);

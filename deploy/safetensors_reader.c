@@ -1,4 +1,4 @@
-/* Reads .safetensors files: a JSON header of types, shapes and offsets, and the bytes behind it. */
+/* Reads .safetensors files: a JSON header of types, shapes and offsets, then the bytes. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "deploy/safetensors_reader.h"
 
@@ -90,7 +90,7 @@ static enum ps_code add_tensor(struct reader *reader, const char *name, json_t *
     const char *dtype = json_string_value(json_object_get(item, "dtype"));
     enum ps_code rc;
     if (dtype == NULL || !json_is_array(shape) || !json_is_array(offsets)) {
-        return ps_fail(err, PS_DATA_LOSS, "'%s': '%s' lacks dtype, shape or data_offsets",
+        return ps_fail(err, PS_DATA_LOSS, "'%s': '%.200s' lacks dtype, shape or data_offsets",
                        reader->path, name);
     }
     tensor.name = ps_strdup(name);
@@ -101,7 +101,7 @@ static enum ps_code add_tensor(struct reader *reader, const char *name, json_t *
     PS_TRY(done, rc, ps_archive_list_add(&reader->base.tensors, &tensor, err));
     PS_TRY(done, rc, ps_buf_append(&reader->places, &place, sizeof place, err));
 done:
-    if (rc != PS_OK) { (void)ps_wrap(err, "'%s': '%s'", reader->path, name); }
+    if (rc != PS_OK) { (void)ps_wrap(err, "'%s': '%.200s'", reader->path, name); }
     ps_free(tensor.name);
     return rc;
 }
@@ -129,7 +129,7 @@ static enum ps_code check_places(const struct reader *reader, struct ps_error *e
     enum ps_code rc = PS_OK;
     if (i < count) {
         rc = ps_fail(err, PS_DATA_LOSS,
-                     "'%s': '%s' begins at %" PRIu64 " of the data, where %" PRIu64
+                     "'%s': '%.200s' begins at %" PRIu64 " of the data, where %" PRIu64
                      " was due: tensors overlap, or leave a gap",
                      reader->path, reader->base.tensors.items[sorted[i].index].name,
                      sorted[i].begin, at);

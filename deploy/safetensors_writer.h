@@ -1,4 +1,4 @@
-/* Writes .safetensors files: a JSON header of types, shapes and offsets, and the bytes behind it. */
+/* Writes .safetensors files: a JSON header of types, shapes and offsets, then the bytes. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PARAMD_DEPLOY_SAFETENSORS_WRITER_H
 #define PARAMD_DEPLOY_SAFETENSORS_WRITER_H

@@ -29,9 +29,9 @@ struct ps_summary_options {
     double seconds; /* of the launch */
 };
 
-/* Reads worker-0.json to worker-(N-1).json, where they are, and joins them: counts are summed, steps
- * is the furthest global step, staleness is weighted by steps, shares are of all workers' time. A
- * worker without a file (it failed, or is no session) is left out and counted as missing.
+/* Reads worker-0.json to worker-(N-1).json, where they are, and joins them: counts are summed,
+ * steps is the furthest global step, staleness is weighted by steps, shares are of all workers'
+ * time. A worker without a file (it failed, or is no session) is left out and counted as missing.
  * *summary_out: json_decref. Errors: RESOURCE_EXHAUSTED; DATA_LOSS for a file that is no JSON. */
 PS_MUST_CHECK enum ps_code ps_summary_build(const struct ps_summary_options *options,
                                             json_t **summary_out, struct ps_error *err);

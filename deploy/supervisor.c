@@ -154,7 +154,7 @@ static struct ps_supervised *find_task(struct ps_supervisor *supervisor, pid_t p
     return NULL;
 }
 
-/* Looks at who has ended without reaping, so that a task's group is killed before its pid is free. */
+/* Looks before it reaps, so that a task's group is killed while its pid is still taken. */
 static void bury_all(struct ps_supervisor *supervisor)
 {
     for (;;) {
@@ -199,7 +199,7 @@ static void take_signals(struct ps_supervisor *supervisor, int signal_fd)
     }
 }
 
-/* Puts every open stream into polls, each at two times its task's place, plus 1; returns how many. */
+/* Puts the streams of task i into polls at 1 + 2 * i and after it; returns how many there are. */
 static nfds_t list_streams(struct ps_supervisor *supervisor, struct pollfd *polls)
 {
     for (int i = 0; i < supervisor->task_count; i++) {

@@ -37,9 +37,10 @@ struct ps_supervisor {
 
 /* Starts every task and returns when all have ended, and nothing below this process runs any more.
  * SIGINT, SIGTERM and SIGHUP are taken meanwhile: the first asks the tasks to end, the second kills
- * them. Returns the exit code of the launch: 0, that of the first task that failed, or 128 + n for a
- * signal n. What failed was said on the terminal, with the task's last lines. Call it in a process
- * without threads of its own (those that OpenBLAS made before main end at the first fork). */
+ * them. Returns the exit code of the launch: 0, that of the first task that failed, or 128 + n
+ * for signal n. What failed was said on the terminal, with the task's last lines. Call it in a
+ * process without threads of its own (those that OpenBLAS made before main end at the first fork).
+ */
 int ps_supervisor_run(struct ps_supervisor *supervisor);
 
 #endif

@@ -38,7 +38,7 @@ int ps_tool_explain(const struct ps_error *err);
 /* A line on standard error for each ps task that did not answer. */
 void ps_tool_warn_dead(const struct ps_inspector *inspector);
 
-/* Prints root on standard output and drops it; NULL (no memory) gives PS_EXIT_STORAGE, else code. */
+/* Prints root on standard output and drops it; NULL (no memory): PS_EXIT_STORAGE, else code. */
 int ps_tool_print_json(json_t *root, int code);
 
 #endif

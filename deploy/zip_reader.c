@@ -174,12 +174,12 @@ static enum ps_code check_method(const struct ps_zip_reader *zip,
                                  uint32_t method, struct ps_error *err)
 {
     if ((flags & PS_ZIP_FLAG_ENCRYPTED) != 0) {
-        return ps_fail(err, PS_INVALID_ARGUMENT, "'%s': '%s' is encrypted", zip->path,
+        return ps_fail(err, PS_INVALID_ARGUMENT, "'%s': '%.200s' is encrypted", zip->path,
                        member->name);
     }
     if (method != PS_ZIP_STORED && method != PS_ZIP_DEFLATED) {
         return ps_fail(err, PS_INVALID_ARGUMENT,
-                       "'%s': '%s' is packed by method %u; NumPy writes 0 "
+                       "'%s': '%.200s' is packed by method %u; NumPy writes 0 "
                        "(stored) and 8 (deflated)",
                        zip->path, member->name, method);
     }

@@ -26,7 +26,7 @@ struct ps_zip_stream {
 static enum ps_code damaged(const struct ps_zip_stream *stream, const char *what,
                             struct ps_error *err)
 {
-    return ps_fail(err, PS_DATA_LOSS, "'%s': '%s' is damaged: %s", stream->zip->path,
+    return ps_fail(err, PS_DATA_LOSS, "'%s': '%.200s' is damaged: %s", stream->zip->path,
                    stream->member->name, what);
 }
 
@@ -117,7 +117,7 @@ static enum ps_code check_end(struct ps_zip_stream *stream, struct ps_error *err
     }
     if (stream->crc == stream->member->crc) { return PS_OK; }
     return ps_fail(err, PS_DATA_LOSS,
-                   "'%s': '%s' is damaged: its checksum should be %08" PRIx32
+                   "'%s': '%.200s' is damaged: its checksum should be %08" PRIx32
                    ", but its bytes have "
                    "%08" PRIx32,
                    stream->zip->path, stream->member->name, stream->member->crc, stream->crc);

@@ -32,7 +32,8 @@ struct ps_catalog {
     uint32_t task_count;
 };
 
-/* Asks every ps task, on ps task 0. Errors: UNAVAILABLE (one does not answer); RESOURCE_EXHAUSTED. */
+/* Asks every ps task, on ps task 0. Errors: UNAVAILABLE (one does not answer); RESOURCE_EXHAUSTED.
+ */
 PS_MUST_CHECK enum ps_code ps_catalog_gather(struct ps_checkpointer *checkpointer,
                                              int64_t deadline_ms, struct ps_catalog *catalog_out,
                                              struct ps_error *err);

@@ -11,7 +11,6 @@
 #include "core/clock.h"
 #include "server/peers.h"
 #include "server/service.h"
-#include "server/shard_loader.h"
 
 enum ps_code ps_checkpointer_create(struct ps_service *service,
                                     const struct ps_checkpointer_options *options,
@@ -49,7 +48,7 @@ void ps_checkpointer_stop(struct ps_checkpointer *checkpointer)
 void ps_checkpointer_destroy(struct ps_checkpointer *checkpointer)
 {
     if (checkpointer == NULL) { return; }
-    ps_shard_loader_destroy(checkpointer->loader);
+    PS_ASSERT(checkpointer->loader == NULL);
     ps_peers_destroy(checkpointer->peers);
     ps_mutex_clean(&checkpointer->lock);
     ps_free(checkpointer->root);

@@ -42,7 +42,7 @@ PS_MUST_CHECK enum ps_code ps_checkpointer_create(struct ps_service *service,
                                                   struct ps_error *err);
 /* Before the server that serves it is stopped: what is under way ends soon. Takes NULL. */
 void ps_checkpointer_stop(struct ps_checkpointer *checkpointer);
-/* Nothing is under way. Takes NULL. */
+/* Nothing is under way, and no loader prepared any more. Takes NULL. */
 void ps_checkpointer_destroy(struct ps_checkpointer *checkpointer);
 
 /* CANCELLED once the task is stopping: asked once a chunk. */

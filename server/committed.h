@@ -21,8 +21,8 @@ PS_MUST_CHECK enum ps_code ps_committed_collect(struct ps_workers *workers, stru
 
 /* One table of several, into arena: of each worker the furthest push, and the position that its
  * home keeps. RESOURCE_EXHAUSTED only. */
-PS_MUST_CHECK enum ps_code ps_committed_merge(const struct ps_committed_table *tables, size_t table_count,
-                                              struct ps_arena *arena,
+PS_MUST_CHECK enum ps_code ps_committed_merge(const struct ps_committed_table *tables,
+                                              size_t table_count, struct ps_arena *arena,
                                               struct ps_committed_table *table_out,
                                               struct ps_error *err);
 

@@ -8,7 +8,7 @@
 
 /* What ps_rpc_handlers.call of a ps task does. */
 enum ps_code ps_control_call(struct ps_service *service, enum ps_method method,
-                             const struct ps_incoming *request, struct ps_outgoing *reply,
-                             struct ps_error *err);
+                             const struct ps_incoming *request, int64_t remaining_ms,
+                             struct ps_outgoing *reply, struct ps_error *err);
 
 #endif

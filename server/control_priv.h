@@ -11,6 +11,8 @@
 struct psi_call {
     struct ps_service *service;
     struct ps_span request;
+    const struct ps_payload *payload; /* tensor bytes of the request; NULL: none */
+    int64_t remaining_ms;             /* until the caller's deadline */
     struct ps_arena arena;
     struct ps_outgoing *out;
 };
@@ -24,5 +26,8 @@ psi_method_fn psi_control_declare, psi_control_create, psi_control_initialize, p
     psi_control_read;
 /* control_workers.c */
 psi_method_fn psi_control_attach, psi_control_resolve, psi_control_finish;
+/* control_checkpoint.c */
+psi_method_fn psi_control_save, psi_control_save_shard, psi_control_restore,
+    psi_control_restore_shard;
 
 #endif

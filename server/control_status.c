@@ -6,7 +6,9 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "server/checkpointer.h"
 #include "server/control_priv.h"
+#include "server/peers.h"
 #include "server/store.h"
 #include "server/workers.h"
 
@@ -23,6 +25,10 @@ enum ps_code psi_control_hello(struct psi_call *call, struct ps_error *err)
     if (rc != PS_OK) { return rc; }
     ps_log(PS_LOG_DEBUG, "control", "hello from %s %" PRId32 ", version %s (protocol %" PRIu32 ")",
            request.job_name, request.task_index, request.version, request.protocol);
+    bool has_moved = request.address[0] != '\0' && request.task_index > 0;
+    if (has_moved && service->checkpointer->peers != NULL) {
+        ps_peers_move(service->checkpointer->peers, (uint32_t)request.task_index, request.address);
+    }
     struct ps_hello_reply reply = {
         .protocol = PS_PROTOCOL,
         .version = PS_VERSION,

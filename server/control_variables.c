@@ -157,9 +157,14 @@ enum ps_code psi_control_read(struct psi_call *call, struct ps_error *err)
     PS_TRY(fail, rc, ps_decode_read_request(call->request, &call->arena, &request, err));
     PS_TRY(fail, rc, ps_service_admit(service, &request.header, err));
     PS_TRY(fail, rc, ps_store_get(service->store, request.handle, &variable, err));
+    int plane = ps_variable_plane(variable, request.slot);
+    if (plane < 0) {
+        rc = ps_fail(err, PS_NOT_FOUND, "variable '%s' has no slot '%s' on ps/%" PRIu32,
+                     variable->definition.name, request.slot, service->task_index);
+        goto fail;
+    }
     PS_TRY(fail, rc,
-           ps_variable_read(variable, PS_PLANE_VALUE, request.offset, &bytes, (size_t)request.size,
-                            err));
+           ps_variable_read(variable, plane, request.offset, &bytes, (size_t)request.size, err));
     PS_TRY(fail, rc, ps_encode_read_reply(&reply, &call->out->head, err));
     call->out->data = bytes.data;
     call->out->data_size = bytes.size;

@@ -14,8 +14,8 @@
 #include "server/service.h"
 
 static const char STEP[] = "_paramd/step";
-static const char OPTIMIZERS[] = "_paramd/optimizer";         /* string[k] */
-static const char POWERS[] = "_paramd/beta_power";            /* double[k,2] */
+static const char OPTIMIZERS[] = "_paramd/optimizer";          /* string[k] */
+static const char POWERS[] = "_paramd/beta_power";             /* double[k,2] */
 static const char FLOAT_POWERS[] = "_paramd/beta_power_float"; /* float[k,2] */
 
 static enum ps_code fail_memory(struct ps_error *err)
@@ -167,8 +167,8 @@ static enum ps_code find(struct ps_bundle_reader *reader, const char *name, enum
 {
     struct ps_bundle_info info;
     *found_out = false;
-    if (ps_bundle_reader_find(reader, name, &info, NULL) != PS_OK ||
-        info.dtype != (int32_t)dtype || ps_shape_elements(&info.shape) != (int64_t)count) {
+    if (ps_bundle_reader_find(reader, name, &info, NULL) != PS_OK || info.dtype != (int32_t)dtype ||
+        ps_shape_elements(&info.shape) != (int64_t)count) {
         return PS_OK;
     }
     *found_out = true;
@@ -212,7 +212,10 @@ static enum ps_code read_own_powers(struct ps_bundle_reader *reader, struct ps_a
     struct ps_optimizer_powers *powers = ps_arena_alloc(arena, count * sizeof *powers);
     for (size_t i = 0; i < count && powers != NULL; i++) {
         char *name = ps_arena_alloc(arena, names.items[i].size + 1);
-        if (name == NULL) { powers = NULL; break; }
+        if (name == NULL) {
+            powers = NULL;
+            break;
+        }
         memcpy(name, names.items[i].data, names.items[i].size);
         name[names.items[i].size] = '\0';
         powers[i] = (struct ps_optimizer_powers){ name, floats[i][0], floats[i][1], doubles[i][0],
@@ -229,7 +232,8 @@ done:
     return rc;
 }
 
-/* Of TensorFlow's: those of its first Adam, which is called so unless the program said otherwise. */
+/* Of TensorFlow's: those of its first Adam, which is called so unless the program said otherwise.
+ */
 static enum ps_code read_foreign_powers(struct ps_bundle_reader *reader,
                                         const struct ps_catalog *catalog, struct ps_arena *arena,
                                         struct ps_job_state *state, struct ps_error *err)

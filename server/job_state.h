@@ -29,16 +29,16 @@ PS_MUST_CHECK enum ps_code ps_job_state_collect(struct ps_service *service, stru
                                                 struct ps_job_state *state_out,
                                                 struct ps_error *err);
 
-/* Writes it to an open part. TensorFlow's names ("global_step", "beta1_power", the second optimizer's
- * "beta1_power_1"), unless plan saves a variable of that name, so that TensorFlow can go on with
- * the training; and all of it under "_paramd/", where precision and names are ours. */
+/* Writes it to an open part. TensorFlow's names ("global_step", "beta1_power", the second
+ * optimizer's "beta1_power_1"), unless plan saves a variable of that name, so that TensorFlow can
+ * go on with the training; and all of it under "_paramd/", where precision and names are ours. */
 PS_MUST_CHECK enum ps_code ps_job_state_write(const struct ps_job_state *state,
                                               const struct ps_save_plan *plan,
                                               struct ps_bundle_part *part, struct ps_error *err);
 
-/* Finds steps and powers in a checkpoint of ours or of TensorFlow's; names that are variables of the
- * cluster are not looked at. job, generation and committed stay empty.
- * Errors: DATA_LOSS, RESOURCE_EXHAUSTED. */
+/* Finds steps and powers in a checkpoint of ours or of TensorFlow's; names that are variables of
+ * the cluster are not looked at. job, generation and committed stay empty. Errors: DATA_LOSS,
+ * RESOURCE_EXHAUSTED. */
 PS_MUST_CHECK enum ps_code ps_job_state_read(struct ps_bundle_reader *reader,
                                              const struct ps_catalog *catalog,
                                              struct ps_arena *arena, struct ps_job_state *state_out,

@@ -4,9 +4,11 @@
 
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdio.h>
 
 #include "core/alloc.h"
 #include "core/clock.h"
+#include "core/cluster.h"
 #include "core/log.h"
 #include "proto/codec.h"
 #include "proto/rpc.h"
@@ -22,6 +24,7 @@ struct ps_join {
     struct ps_mutex lock; /* PS_RANK_POOL: stopping */
     struct ps_cond wake;
     bool stopping;
+    char own_address[PS_ADDRESS_BYTES]; /* set by start */
 };
 
 static enum ps_code check_reply(const struct ps_join *join, const struct ps_hello_reply *reply,
@@ -53,6 +56,7 @@ static enum ps_code ask(struct ps_join *join, struct ps_error *err)
         .version = PS_VERSION,
         .job_name = "ps",
         .task_index = (int32_t)join->service->task_index,
+        .address = join->own_address,
     };
     struct ps_outgoing out = { 0 };
     struct ps_answer answer = { 0 };
@@ -106,13 +110,14 @@ static void *run(void *ctx)
     }
 }
 
-enum ps_code ps_join_start(struct ps_service *service, const char *address,
+enum ps_code ps_join_start(struct ps_service *service, const char *address, const char *own_address,
                            struct ps_join **join_out, struct ps_error *err)
 {
     *join_out = NULL;
     struct ps_join *join = ps_alloc_zero(1, sizeof *join);
     if (join == NULL) { return ps_fail(err, PS_RESOURCE_EXHAUSTED, "no memory to join"); }
     join->service = service;
+    snprintf(join->own_address, sizeof join->own_address, "%s", own_address);
     ps_mutex_init(&join->lock, "join", PS_RANK_POOL);
     ps_cond_init(&join->wake);
     enum ps_code rc;

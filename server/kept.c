@@ -19,8 +19,7 @@ static double now_s(void)
 static const char *listed_path(const struct ps_kept_save *save, const char *directory,
                                const char *prefix)
 {
-    return save->absolute_paths && prefix[0] == '/' ? prefix
-                                                    : ps_state_relative(directory, prefix);
+    return save->absolute_paths && prefix[0] == '/' ? prefix : ps_state_relative(directory, prefix);
 }
 
 /* STEM itself, or STEM-100. */
@@ -76,9 +75,8 @@ static enum ps_code unite(const struct ps_state *mine, const struct ps_state *ot
     enum ps_code rc = ps_state_set_latest(all, mine->latest, err);
     all->last_preserved_s = mine->last_preserved_s;
     while (rc == PS_OK && (i < mine->count || j < others->count)) {
-        bool is_other = j < others->count &&
-                        (i + 1 >= mine->count ||
-                         others->all[j].timestamp_s <= mine->all[i].timestamp_s);
+        bool is_other = j < others->count && (i + 1 >= mine->count || others->all[j].timestamp_s <=
+                                                                          mine->all[i].timestamp_s);
         const struct ps_state_checkpoint *next = is_other ? &others->all[j++] : &mine->all[i++];
         rc = ps_state_add(all, next->path, next->timestamp_s, err);
     }

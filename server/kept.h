@@ -18,9 +18,9 @@ struct ps_kept_save {
 };
 
 /* Enters the save in the state file, then removes what the options no longer keep. They count the
- * checkpoints of this stem ("STEM", "STEM-100"); those of other savers in the directory stay listed.
- * The list is the state file's, so it survives any restart. What cannot be removed is only logged.
- * Errors: the files'; the checkpoint is complete nevertheless, but not the latest. */
+ * checkpoints of this stem ("STEM", "STEM-100"); those of other savers in the directory stay
+ * listed. The list is the state file's, so it survives any restart. What cannot be removed is only
+ * logged. Errors: the files'; the checkpoint is complete nevertheless, but not the latest. */
 PS_MUST_CHECK enum ps_code ps_kept_enter(const struct ps_kept_save *save, struct ps_error *err);
 
 /* Prefixes of the checkpoints that the state file of directory lists, the latest first: all of

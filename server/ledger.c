@@ -42,6 +42,7 @@ static void open_free(struct ps_page *page, struct ps_open *open)
 {
     release_frames(page, open);
     ps_free(open->arrived);
+    ps_free(open->refusal);
     ps_free((void *)open->header.touched);
     ps_free((void *)open->header.update.name);
     ps_free((void *)open->header.position.data);
@@ -211,6 +212,7 @@ enum ps_offer ps_page_offer(struct ps_page *page, const struct ps_data_request *
         }
         link_in(page, place, open);
     }
+    if (open->refusal != NULL && err != NULL) { *err = *open->refusal; }
     if (open->state == PS_OPEN_BURNT) { return PS_OFFER_BURNT; }
     if (!same_push(&open->header, &request->push)) {
         ps_fail(err, PS_INVALID_ARGUMENT, "the frames of push %" PRIu64 " contradict each other",
@@ -267,6 +269,15 @@ enum ps_code ps_page_burn(struct ps_page *page, uint64_t seq, struct ps_error *e
     release_frames(page, open);
     open->state = PS_OPEN_BURNT;
     return PS_OK;
+}
+
+void ps_page_blame(struct ps_page *page, uint64_t seq, const struct ps_error *why)
+{
+    struct ps_open *open = *find_place(page, seq);
+    if (open == NULL || open->seq != seq || open->state != PS_OPEN_BURNT) { return; }
+    if (open->refusal != NULL) { return; }
+    open->refusal = ps_alloc(sizeof *open->refusal);
+    if (open->refusal != NULL) { *open->refusal = *why; }
 }
 
 struct commit_to {

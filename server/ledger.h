@@ -29,9 +29,10 @@ struct ps_open {
     enum ps_open_state state;
     uint32_t frames_missing;
     uint64_t bytes_missing;
-    void **frames;    /* header.frame_count of them; NULL: not here, or eager */
-    uint8_t *arrived; /* a bit a frame */
-    void *staging;    /* the caller's, for the whole push; closed when the push is let go */
+    void **frames;            /* header.frame_count of them; NULL: not here, or eager */
+    uint8_t *arrived;         /* a bit a frame */
+    void *staging;            /* the caller's, for the whole push; closed when the push is let go */
+    struct ps_error *refusal; /* BURNT: why it was refused here, as far as remembered */
     struct ps_push_header header; /* what its pointers point to is owned; frame_index is moot */
 };
 
@@ -76,7 +77,7 @@ enum ps_offer {
 };
 
 /* One frame of a push. open_out: the push it belongs to, for NEW and DUPLICATE.
- * err: the reason, for FENCED and REFUSED. */
+ * err: the reason, for FENCED and REFUSED; for BURNT that of ps_page_blame, if there was one. */
 enum ps_offer ps_page_offer(struct ps_page *page, const struct ps_data_request *request,
                             struct ps_open **open_out, struct ps_error *err);
 
@@ -91,6 +92,10 @@ PS_MUST_CHECK enum ps_code ps_page_keep(struct ps_page *page, struct ps_open *op
  * answered BURNT. A number at or below committed is left alone. RESOURCE_EXHAUSTED if there is no
  * memory to remember it: nothing has changed then. */
 PS_MUST_CHECK enum ps_code ps_page_burn(struct ps_page *page, uint64_t seq, struct ps_error *err);
+
+/* Remembers why a burnt push was refused: the answer may be lost, and its sender ask again. The
+ * first reason stays. Does nothing for a push that is not burnt, or without memory. */
+void ps_page_blame(struct ps_page *page, uint64_t seq, const struct ps_error *why);
 
 /* Called for each push as it is committed, in order; the push is freed afterwards. */
 typedef void ps_commit_fn(void *ctx, const struct ps_page *page, const struct ps_open *open);

@@ -14,12 +14,14 @@
 #include "core/cluster.h"
 #include "core/log.h"
 #include "proto/rpc.h"
+#include "server/checkpointer.h"
 #include "server/control.h"
 #include "server/data_stream.h"
 #include "server/directory.h"
 #include "server/join.h"
 #include "server/optimizer_state.h"
 #include "server/push.h"
+#include "server/shard_loader.h"
 #include "server/store.h"
 #include "server/workers.h"
 
@@ -117,9 +119,8 @@ bool ps_task_wait(struct ps_server_task *task, int64_t timeout_ms, enum ps_task_
 static enum ps_code call(void *ctx, enum ps_method method, const struct ps_incoming *request,
                          int64_t remaining_ms, struct ps_outgoing *reply, struct ps_error *err)
 {
-    (void)remaining_ms;
     struct ps_server_task *task = ctx;
-    return ps_control_call(&task->service, method, request, reply, err);
+    return ps_control_call(&task->service, method, request, remaining_ms, reply, err);
 }
 
 static const struct ps_stream_events *open_stream(void *ctx, struct ps_stream *stream,
@@ -155,6 +156,10 @@ static enum ps_code make_tables(struct ps_server_task *task, const struct ps_tas
     service->optimizers = ps_optimizer_state_create();
     service->workers = ps_workers_create(service->staged_limit_bytes / sharers,
                                          ps_push_frame_table(service));
+    const struct ps_checkpointer_options checkpoints = { options->cluster, options->files,
+                                                         options->checkpoint_root };
+    enum ps_code rc = ps_checkpointer_create(service, &checkpoints, &service->checkpointer, err);
+    if (rc != PS_OK) { return rc; }
     bool complete = service->store != NULL && service->optimizers != NULL &&
                     service->workers != NULL;
     if (service->task_index == 0) {
@@ -196,7 +201,23 @@ static enum ps_code serve(struct ps_server_task *task, const struct ps_task_opti
     return ps_rpc_server_create(&server, &task->server, err);
 }
 
-static enum ps_code join_job(struct ps_server_task *task, const struct ps_cluster *cluster,
+/* Where a task that took any free port is to be found: the host that the cluster names, and that
+ * port. "" for one whose port the cluster knows. */
+static void find_own_address(const struct ps_server_task *task,
+                             const struct ps_task_options *options, char *address, size_t size)
+{
+    const char *own = "", *bound = options->bind_address != NULL ? options->bind_address : "";
+    const char *port = strrchr(bound, ':');
+    address[0] = '\0';
+    if (port == NULL || strcmp(port, ":0") != 0) { return; }
+    if (ps_cluster_address(options->cluster, "ps", (int)task->service.task_index, &own, NULL) ==
+        PS_OK) {
+        int host_size = (int)(strrchr(own, ':') - own);
+        snprintf(address, size, "%.*s:%d", host_size, own, ps_rpc_server_port(task->server));
+    }
+}
+
+static enum ps_code join_job(struct ps_server_task *task, const struct ps_task_options *options,
                              struct ps_error *err)
 {
     struct ps_service *service = &task->service;
@@ -207,9 +228,11 @@ static enum ps_code join_job(struct ps_server_task *task, const struct ps_cluste
         return PS_OK;
     }
     const char *first;
-    enum ps_code rc = ps_cluster_address(cluster, "ps", 0, &first, err);
+    char own[PS_ADDRESS_BYTES];
+    enum ps_code rc = ps_cluster_address(options->cluster, "ps", 0, &first, err);
     if (rc != PS_OK) { return rc; }
-    return ps_join_start(service, first, &task->join, err);
+    find_own_address(task, options, own, sizeof own);
+    return ps_join_start(service, first, own, &task->join, err);
 }
 
 static enum ps_code check_role(const struct ps_cluster *cluster, struct ps_error *err)
@@ -250,7 +273,7 @@ enum ps_code ps_task_create(const struct ps_task_options *options, struct ps_ser
     atomic_store(&service->heard_ms, service->started_ms);
     PS_TRY(fail, rc, make_tables(task, options, err));
     PS_TRY(fail, rc, serve(task, options, err));
-    PS_TRY(fail, rc, join_job(task, cluster, err));
+    PS_TRY(fail, rc, join_job(task, options, err));
     *task_out = task;
     return PS_OK;
 fail:
@@ -265,21 +288,30 @@ int ps_task_port(const struct ps_server_task *task)
 
 const char *ps_task_summary(struct ps_server_task *task, char *text, unsigned long size)
 {
+    static const char *const ends[] = { [PS_TASK_END_COMPLETE] = "job complete",
+                                        [PS_TASK_END_STOPPED] = "stopped",
+                                        [PS_TASK_END_ORPHANED] = "left alone" };
     const struct ps_service *service = &task->service;
     const struct ps_counters *counters = &service->counters;
-    snprintf(text, size,
-             "job complete at step %" PRId64 "; served %" PRIu64 " pulls and %" PRIu64
-             " pushes, refused %" PRIu64,
-             (int64_t)atomic_load(&service->step), (uint64_t)atomic_load(&counters->pulls),
-             (uint64_t)atomic_load(&counters->pushes), (uint64_t)atomic_load(&counters->refused));
+    ps_mutex_lock(&task->lock);
+    enum ps_task_end end = task->end;
+    ps_mutex_unlock(&task->lock);
+    snprintf(
+        text, size,
+        "%s at step %" PRId64 "; served %" PRIu64 " pulls and %" PRIu64 " pushes, refused %" PRIu64,
+        ends[end], (int64_t)atomic_load(&service->step), (uint64_t)atomic_load(&counters->pulls),
+        (uint64_t)atomic_load(&counters->pushes), (uint64_t)atomic_load(&counters->refused));
     return text;
 }
 
 void ps_task_destroy(struct ps_server_task *task, int64_t grace_ms)
 {
     if (task == NULL) { return; }
+    ps_checkpointer_stop(task->service.checkpointer);
     ps_join_stop(task->join);
     ps_rpc_server_destroy(task->server, grace_ms);
+    ps_shard_restore_forget(task->service.checkpointer);
+    ps_checkpointer_destroy(task->service.checkpointer);
     ps_workers_destroy(task->service.workers);
     ps_directory_destroy(task->service.directory);
     ps_optimizer_state_destroy(task->service.optimizers);

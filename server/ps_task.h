@@ -9,6 +9,7 @@
 #include "core/status.h"
 
 struct ps_cluster;
+struct ps_files;
 struct ps_server_task;
 
 struct ps_task_options {
@@ -22,6 +23,9 @@ struct ps_task_options {
     int worker_count;            /* workers to expect; 0: as the cluster says, else whoever comes */
     int thread_count;            /* polling threads; 0: half the cores, at most 4 */
     bool keep_alive;             /* goes on after every worker has finished */
+    const char *checkpoint_root; /* relative checkpoint paths are below it; NULL: the working
+                                    directory */
+    const struct ps_files *files; /* of checkpoints; NULL: POSIX. Outlives the task */
 };
 
 /* Why a task ended. */

@@ -1,4 +1,5 @@
-/* Pulls as a ps task answers them: frame after frame, each taken from the variables when it is sent. */
+/* Pulls as a ps task answers them: frame after frame, each taken from the variables when it is
+ * sent. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PARAMD_SERVER_PULL_H
 #define PARAMD_SERVER_PULL_H

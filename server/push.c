@@ -174,6 +174,7 @@ static struct ps_push_answer refuse(struct ps_service *service, struct ps_page *
                                     const struct ps_error *err)
 {
     (void)(ps_page_burn(page, seq, NULL) == PS_OK);
+    ps_page_blame(page, seq, err);
     atomic_fetch_add(&service->counters.refused, 1);
     return (struct ps_push_answer){ true, PS_REPLY_REFUSED, err->code };
 }
@@ -223,8 +224,10 @@ static struct ps_push_answer stage(struct ps_service *service, struct ps_push_ta
     case PS_OFFER_FENCED: return (struct ps_push_answer){ true, PS_REPLY_FENCED, err->code };
     case PS_OFFER_REFUSED: return refuse(service, page, request->seq, err);
     case PS_OFFER_BURNT: /* a late frame, or the refusal was lost on its way */
-        ps_fail(err, PS_FAILED_PRECONDITION, "push %" PRIu64 " was refused or withdrawn before",
-                request->seq);
+        if (err->code == PS_OK) {
+            ps_fail(err, PS_FAILED_PRECONDITION, "push %" PRIu64 " was withdrawn before",
+                    request->seq);
+        }
         return (struct ps_push_answer){ true, PS_REPLY_REFUSED, err->code };
     case PS_OFFER_COMMITTED:
         atomic_fetch_add(&service->counters.duplicates, 1);

@@ -14,9 +14,9 @@ struct ps_replacement {
     struct ps_plane planes[PS_MAX_PLANES];
 };
 
-/* Memory for the value and the named slots, all zeros. Until the installation it comes on top of what
- * the variable has.
- * Errors: INVALID_ARGUMENT (too many slots), RESOURCE_EXHAUSTED. Threads: any. */
+/* Memory for the value and the named slots, all zeros. Until the installation it comes on top of
+ * what the variable has. Errors: INVALID_ARGUMENT (too many slots), RESOURCE_EXHAUSTED. Threads:
+ * any. */
 PS_MUST_CHECK enum ps_code ps_replacement_init(struct ps_replacement *replacement,
                                                struct ps_variable *variable,
                                                const struct ps_shape *shape,

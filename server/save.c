@@ -36,16 +36,17 @@ struct saving {
     const struct ps_save_request *request;
     int64_t deadline_ms;
     const char *state_name;
-    bool is_whole;            /* the state of the job too */
-    struct ps_path shown;     /* the prefix as clients name it, with its step */
-    struct ps_path prefix;    /* as a path of this process */
-    struct ps_path stem;      /* the same without the step */
+    bool is_whole;         /* the state of the job too */
+    struct ps_path shown;  /* the prefix as clients name it, with its step */
+    struct ps_path prefix; /* as a path of this process */
+    struct ps_path stem;   /* the same without the step */
     struct ps_bundle_ticket ticket;
     bool is_begun; /* there may be files to abandon */
     struct ps_catalog catalog;
     struct ps_save_plan plan;
     struct contribution *contributions; /* one a task */
     uint32_t task_count;
+    uint64_t tensor_count; /* of the state of the job */
 };
 
 static enum ps_code fail_memory(struct ps_error *err)
@@ -124,8 +125,8 @@ static enum ps_code save_own(struct saving *saving, uint32_t task, struct ps_err
     enum ps_code rc;
     if (share->count == 0 && !saving->is_whole) { return PS_OK; }
     PS_TRY(done, rc, open_part(saving, task, err));
-    PS_TRY(done, rc, ps_shard_write(saving->checkpointer, share->planes, share->count, own->part,
-                                    err));
+    PS_TRY(done, rc,
+           ps_shard_write(saving->checkpointer, share->planes, share->count, own->part, err));
     if (!saving->is_whole) { return PS_OK; }
     rc = ps_committed_collect(saving->checkpointer->service->workers, &own->arena, &own->committed,
                               err);
@@ -141,9 +142,9 @@ static enum ps_code save_fetched(struct saving *saving, uint32_t task, struct ps
     enum ps_code rc;
     if (share->count == 0) { return PS_OK; }
     PS_TRY(done, rc, open_part(saving, task, err));
-    PS_TRY(done, rc,
-           ps_shard_fetch(saving->checkpointer, task, share, saving->deadline_ms, fetched->part,
-                          err));
+    PS_TRY(
+        done, rc,
+        ps_shard_fetch(saving->checkpointer, task, share, saving->deadline_ms, fetched->part, err));
     PS_TRY(done, rc, ps_bundle_part_finish(fetched->part, err));
     fetched->bytes = ps_bundle_part_size_bytes(fetched->part);
 done:
@@ -198,19 +199,20 @@ static enum ps_code write_job_state(struct saving *saving, struct ps_arena *aren
                                     struct ps_job_state *state, struct ps_error *err)
 {
     struct ps_service *service = saving->checkpointer->service;
-    struct ps_committed_table *tables = ps_arena_alloc(arena,
-                                                       saving->task_count * sizeof *tables);
+    struct ps_committed_table *tables = ps_arena_alloc(arena, saving->task_count * sizeof *tables);
     enum ps_code rc;
     if (tables == NULL) { return fail_memory(err); }
     for (uint32_t i = 0; i < saving->task_count; i++) {
         tables[i] = saving->contributions[i].committed;
     }
     PS_TRY(done, rc, ps_job_state_collect(service, arena, state, err));
-    PS_TRY(done, rc,
-           ps_committed_merge(tables, saving->task_count, arena, &state->committed, err));
+    PS_TRY(done, rc, ps_committed_merge(tables, saving->task_count, arena, &state->committed, err));
     if (saving->is_whole) {
         struct ps_bundle_part *part = saving->contributions[service->task_index].part;
+        const struct ps_bundle_rows *rows = ps_bundle_part_rows(part);
+        uint64_t before = rows->count;
         PS_TRY(done, rc, ps_job_state_write(state, &saving->plan, part, err));
+        saving->tensor_count += rows->count - before;
     }
 done:
     return rc;
@@ -218,8 +220,7 @@ done:
 
 static enum ps_code finish_own(struct saving *saving, struct ps_error *err)
 {
-    struct contribution *own =
-        &saving->contributions[saving->checkpointer->service->task_index];
+    struct contribution *own = &saving->contributions[saving->checkpointer->service->task_index];
     if (own->part == NULL) { return PS_OK; }
     enum ps_code rc = ps_bundle_part_finish(own->part, err);
     own->bytes = ps_bundle_part_size_bytes(own->part);
@@ -271,8 +272,7 @@ static enum ps_code run(struct saving *saving, struct ps_arena *arena, struct ps
     struct ps_job_state state;
     struct ps_checkpointer *checkpointer = saving->checkpointer;
     PS_TRY(done, rc, name_it(saving, err));
-    PS_TRY(done, rc,
-           ps_catalog_gather(checkpointer, saving->deadline_ms, &saving->catalog, err));
+    PS_TRY(done, rc, ps_catalog_gather(checkpointer, saving->deadline_ms, &saving->catalog, err));
     PS_TRY(done, rc, ps_save_plan_make(&saving->catalog, saving->request, &saving->plan, err));
     PS_TRY(done, rc, prepare_directory(saving, err));
     PS_TRY(done, rc, ps_peers_each(saving->task_count, save_one, saving, err));
@@ -282,10 +282,11 @@ static enum ps_code run(struct saving *saving, struct ps_arena *arena, struct ps
     saving->is_begun = false;
     PS_TRY(done, rc, enter(saving, err));
     reply->step = state.step;
-    reply->tensor_count = saving->plan.name_count;
-    char *prefix = ps_arena_alloc(arena, strlen(saving->shown.text) + 1);
+    reply->tensor_count = saving->plan.name_count + saving->tensor_count;
+    size_t prefix_size = strlen(saving->shown.text) + 1;
+    char *prefix = ps_arena_alloc(arena, prefix_size);
     if (prefix == NULL) { return fail_memory(err); }
-    reply->prefix = strcpy(prefix, saving->shown.text);
+    reply->prefix = memcpy(prefix, saving->shown.text, prefix_size);
 done:
     return rc;
 }
@@ -305,15 +306,17 @@ static void clean(struct saving *saving)
     ps_free(saving);
 }
 
-enum ps_code ps_save(struct ps_checkpointer *checkpointer, const struct ps_save_request *request,
-                     int64_t deadline_ms, struct ps_arena *arena, struct ps_save_reply *reply_out,
-                     struct ps_error *err)
+enum ps_code ps_save_run(struct ps_checkpointer *checkpointer,
+                         const struct ps_save_request *request, int64_t deadline_ms,
+                         struct ps_arena *arena, struct ps_save_reply *reply_out,
+                         struct ps_error *err)
 {
     int64_t started_ms = ps_clock_now_ms(ps_clock_monotonic());
     *reply_out = (struct ps_save_reply){ 0 };
     enum ps_code rc = ps_checkpointer_claim(checkpointer, err);
     if (rc != PS_OK) { return rc; }
-    struct saving *saving = ps_alloc_zero(1, sizeof *saving); /* three paths: too much for a stack */
+    struct saving *saving = ps_alloc_zero(1,
+                                          sizeof *saving); /* three paths: too much for a stack */
     if (saving != NULL) {
         saving->checkpointer = checkpointer;
         saving->request = request;
@@ -326,8 +329,8 @@ enum ps_code ps_save(struct ps_checkpointer *checkpointer, const struct ps_save_
                                                          : run(saving, arena, reply_out, err);
     if (rc == PS_OK) {
         ps_log(PS_LOG_INFO, "save",
-               "saved '%s' at step %" PRId64 ": %" PRIu64 " tensors, %" PRIu64
-               " bytes, %" PRIu32 " files, %" PRId64 " ms",
+               "saved '%s' at step %" PRId64 ": %" PRIu64 " tensors, %" PRIu64 " bytes, %" PRIu32
+               " files, %" PRId64 " ms",
                reply_out->prefix, reply_out->step, reply_out->tensor_count, reply_out->bytes,
                reply_out->shard_count, ps_clock_now_ms(ps_clock_monotonic()) - started_ms);
     }

@@ -1,4 +1,5 @@
-/* Which planes of which slices a save consists of, under which names: decided before a byte moves. */
+/* Which planes of which slices a save consists of, under which names: decided before a byte moves.
+ */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PARAMD_SERVER_SAVE_PLAN_H
 #define PARAMD_SERVER_SAVE_PLAN_H

@@ -14,6 +14,7 @@ struct ps_store;
 struct ps_optimizer_state;
 struct ps_workers;
 struct ps_directory;
+struct ps_checkpointer;
 
 struct ps_counters {
     atomic_uint_fast64_t pulls, pushes, refused, duplicates;
@@ -34,7 +35,8 @@ struct ps_service {
     struct ps_optimizer_state *optimizers;
     struct ps_workers *workers;
     struct ps_directory *directory; /* on ps task 0 only */
-    struct ps_mutex claim_lock;     /* PS_RANK_STEP: a step's beta powers are taken once */
+    struct ps_checkpointer *checkpointer;
+    struct ps_mutex claim_lock; /* PS_RANK_STEP: a step's beta powers are taken once */
     /* atomic */
     atomic_uint_fast64_t job; /* 0: not joined yet */
     atomic_uint_fast64_t generation;

@@ -5,12 +5,12 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "checkpoint/bundle_names.h"
 #include "checkpoint/bundle_range.h"
 #include "core/alloc.h"
 #include "core/log.h"
 #include "proto/arena.h"
 #include "server/checkpointer.h"
+#include "server/index_print.h"
 #include "server/job_state.h"
 #include "server/replacement.h"
 #include "server/service.h"
@@ -39,34 +39,6 @@ struct ps_shard_loader {
 };
 
 /* ---- The same file? ---- */
-
-enum ps_code ps_index_print_take(const struct ps_files *files, const char *prefix,
-                                 struct ps_index_print *print_out, struct ps_error *err)
-{
-    enum { WINDOW_BYTES = 64 << 10 };
-    const struct ps_bundle_name name = { .kind = PS_BUNDLE_INDEX };
-    struct ps_path path;
-    struct ps_file *file = NULL;
-    struct ps_file_info info;
-    enum ps_code rc;
-    uint8_t *window = ps_alloc(WINDOW_BYTES);
-    *print_out = (struct ps_index_print){ 0 };
-    if (window == NULL) { return ps_fail(err, PS_RESOURCE_EXHAUSTED, "no memory to restore"); }
-    PS_TRY(done, rc, ps_bundle_path(&path, prefix, &name, err));
-    PS_TRY(done, rc, files->open(files->ctx, path.text, &file, err));
-    PS_TRY(done, rc, file->ops->info(file, &info, err));
-    for (uint64_t at = 0; at < info.size_bytes; at += WINDOW_BYTES) {
-        uint64_t left = info.size_bytes - at;
-        size_t run = left < WINDOW_BYTES ? (size_t)left : WINDOW_BYTES;
-        PS_TRY(done, rc, file->ops->read_at(file, at, window, run, err));
-        print_out->crc32c = ps_crc32c(print_out->crc32c, window, run);
-    }
-    print_out->size_bytes = info.size_bytes;
-done:
-    ps_files_drop(&file);
-    ps_free(window);
-    return rc;
-}
 
 /* Opens the checkpoint if it is the one that ps task 0 sees; *reader_out NULL: it is not. */
 static enum ps_code open_same(struct ps_checkpointer *checkpointer,
@@ -149,11 +121,13 @@ static enum ps_code make_item(struct ps_shard_loader *loader,
                              item->slot_count, err);
     bool can_wait = loader->reader != NULL && ps_variable_state(item->variable).initialized;
     if (rc == PS_RESOURCE_EXHAUSTED && can_wait) {
+        ps_log(PS_LOG_INFO, "restore",
+               "no room for the old and the new value of '%s' at once; it is read twice",
+               definition->name);
         item->is_deferred = true;
         rc = PS_OK;
     }
-    loader->bytes += (item->slot_count + 1) *
-                     ps_variable_slice_bytes(item->variable, &item->shape);
+    loader->bytes += (item->slot_count + 1) * ps_variable_slice_bytes(item->variable, &item->shape);
 done:
     return rc;
 }
@@ -218,7 +192,7 @@ static enum ps_code read_all(struct ps_shard_loader *loader, struct ps_error *er
 
 /* ---- Prepare ---- */
 
-void ps_shard_loader_destroy(struct ps_shard_loader *loader)
+static void loader_destroy(struct ps_shard_loader *loader)
 {
     if (loader == NULL) { return; }
     for (size_t i = 0; i < loader->count; i++) {
@@ -280,7 +254,7 @@ static enum ps_code prepare(struct ps_checkpointer *checkpointer,
     *loader_out = loader;
     return PS_OK;
 fail:
-    ps_shard_loader_destroy(loader);
+    loader_destroy(loader);
     return rc;
 }
 
@@ -317,8 +291,7 @@ static enum ps_code check_fed(const struct ps_shard_loader *loader, struct ps_er
         const struct item *item = &loader->items[i];
         uint64_t all = (uint64_t)item->replacement.plane_count * item->replacement.size_bytes;
         if (item->fed_bytes == all) { continue; }
-        return ps_fail(err, PS_FAILED_PRECONDITION,
-                       "'%s' was fed %" PRIu64 " of %" PRIu64 " bytes",
+        return ps_fail(err, PS_FAILED_PRECONDITION, "'%s' was fed %" PRIu64 " of %" PRIu64 " bytes",
                        item->variable->definition.name, item->fed_bytes, all);
     }
     return PS_OK;
@@ -370,7 +343,12 @@ static void put(struct ps_checkpointer *checkpointer, struct ps_shard_loader *lo
     struct ps_shard_loader *other = checkpointer->loader;
     checkpointer->loader = loader;
     ps_mutex_unlock(&checkpointer->lock);
-    ps_shard_loader_destroy(other);
+    loader_destroy(other);
+}
+
+void ps_shard_restore_forget(struct ps_checkpointer *checkpointer)
+{
+    if (checkpointer != NULL) { loader_destroy(take(checkpointer, 0)); }
 }
 
 enum ps_code ps_shard_restore(struct ps_checkpointer *checkpointer,
@@ -382,7 +360,8 @@ enum ps_code ps_shard_restore(struct ps_checkpointer *checkpointer,
     struct ps_shard_loader *loader = take(checkpointer, is_new ? 0 : request->id);
     enum ps_code rc = PS_OK;
     *reply_out = (struct ps_restore_shard_reply){ 0 };
-    if (loader == NULL && (request->phase == PS_RESTORE_FEED || request->phase == PS_RESTORE_LOAD)) {
+    if (loader == NULL &&
+        (request->phase == PS_RESTORE_FEED || request->phase == PS_RESTORE_LOAD)) {
         return ps_fail(err, PS_FAILED_PRECONDITION,
                        "ps/%" PRIu32 " has not prepared restore %016" PRIx64
                        ". Was it restarted, or another restore begun? Restore again",
@@ -394,7 +373,7 @@ enum ps_code ps_shard_restore(struct ps_checkpointer *checkpointer,
         return rc;
     }
     if (request->phase == PS_RESTORE_LOAD) { rc = load(loader, request, err); }
-    ps_shard_loader_destroy(loader);
+    loader_destroy(loader);
     if (!is_new) { return rc; }
     rc = prepare(checkpointer, request, &loader, err);
     if (rc != PS_OK) { return rc; }

@@ -6,38 +6,22 @@
 #include "core/bytes.h"
 #include "proto/checkpoint_messages.h"
 
-struct ps_bundle_reader;
 struct ps_checkpointer;
-struct ps_files;
-struct ps_shard_loader;
-
-/* Tells one index file from another: all that a checkpoint holds follows from it, checksums of the
- * data files included. */
-struct ps_index_print {
-    uint64_t size_bytes;
-    uint32_t crc32c;
-};
-
-/* Of PREFIX.index. Errors: the files'. */
-PS_MUST_CHECK enum ps_code ps_index_print_take(const struct ps_files *files, const char *prefix,
-                                               struct ps_index_print *print_out,
-                                               struct ps_error *err);
 
 /* Answers RestoreShard.
  * PREPARE: makes memory for the new values and slots; reads every byte of them and checks it. Where
- * there is no memory for old and new side by side, it only checks, and LOAD reads again. A task that
- * does not see the same checkpoint answers seen = false, and is fed.
- * LOAD: puts everything in place; where nothing has to be read again, it cannot fail.
- * payload: FEED's bytes.
- * Errors: INVALID_ARGUMENT, NOT_FOUND, DATA_LOSS, RESOURCE_EXHAUSTED, CANCELLED;
- * FAILED_PRECONDITION for an id that is not prepared here, or not fed completely. */
+ * there is no memory for old and new side by side, it only checks, and LOAD reads again. A task
+ * that does not see the same checkpoint answers seen = false, and is fed. LOAD: puts everything in
+ * place; where nothing has to be read again, it cannot fail. payload: FEED's bytes. Errors:
+ * INVALID_ARGUMENT, NOT_FOUND, DATA_LOSS, RESOURCE_EXHAUSTED, CANCELLED; FAILED_PRECONDITION for an
+ * id that is not prepared here, or not fed completely. */
 PS_MUST_CHECK enum ps_code ps_shard_restore(struct ps_checkpointer *checkpointer,
                                             const struct ps_restore_shard_request *request,
                                             const struct ps_payload *payload,
                                             struct ps_restore_shard_reply *reply_out,
                                             struct ps_error *err);
 
-/* One that was never loaded. Takes NULL. */
-void ps_shard_loader_destroy(struct ps_shard_loader *loader);
+/* Gives up what was prepared and never loaded. Takes NULL. */
+void ps_shard_restore_forget(struct ps_checkpointer *checkpointer);
 
 #endif

@@ -183,7 +183,8 @@ enum ps_code ps_shard_save(struct ps_checkpointer *checkpointer,
     PS_TRY(done, rc, see_nonce(&ticket, &reply->seen, err));
     if (!reply->seen || request->plane_count == 0) { return PS_OK; }
     PS_TRY(done, rc, ps_bundle_part_create(&ticket, request->part, &part, err));
-    PS_TRY(done, rc, ps_shard_write(checkpointer, request->planes, request->plane_count, part, err));
+    PS_TRY(done, rc,
+           ps_shard_write(checkpointer, request->planes, request->plane_count, part, err));
     PS_TRY(done, rc, ps_bundle_part_finish(part, err));
     PS_TRY(done, rc, ps_bundle_rows_encode(ps_bundle_part_rows(part), rows, err));
     reply->bytes = ps_bundle_part_size_bytes(part);

@@ -4,6 +4,7 @@
 #define PARAMD_SERVER_SHARD_WRITER_H
 
 #include "checkpoint/bundle_part.h"
+#include "checkpoint/files.h"
 #include "proto/checkpoint_messages.h"
 #include "server/save_plan.h"
 

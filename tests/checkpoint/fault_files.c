@@ -11,34 +11,55 @@ struct fault_file {
     struct ps_fault_files *fault;
 };
 
-/* What to do with one call. */
-enum turn { TURN_PASS, TURN_FAIL, TURN_LATE };
+/* What to do with one call: DUE is the one that the fault was meant for. */
+enum turn { TURN_PASS, TURN_DUE, TURN_FAIL, TURN_LATE, TURN_VISIT };
 
-static enum turn take_turn(struct ps_fault_files *fault)
+static bool is_failure(enum turn turn)
+{
+    return turn == TURN_DUE || turn == TURN_FAIL;
+}
+
+static enum turn count_turn_locked(struct ps_fault_files *fault)
 {
     bool is_due = ++fault->call_count == fault->fail_at;
     if (is_due) { fault->is_tripped = true; }
-    if (fault->kind == PS_FAULT_KILL) { return fault->is_tripped ? TURN_FAIL : TURN_PASS; }
-    if (!is_due) { return TURN_PASS; }
-    if (fault->kind == PS_FAULT_VISIT) {
-        fault->visit(fault->visit_ctx);
-        return TURN_PASS;
+    if (fault->kind == PS_FAULT_KILL) {
+        return is_due ? TURN_DUE : fault->is_tripped ? TURN_FAIL : TURN_PASS;
     }
-    return fault->kind == PS_FAULT_LATE ? TURN_LATE : TURN_FAIL;
+    if (!is_due) { return TURN_PASS; }
+    switch (fault->kind) {
+    case PS_FAULT_VISIT: return TURN_VISIT;
+    case PS_FAULT_LATE: return TURN_LATE;
+    default: return TURN_DUE;
+    }
 }
 
-static enum ps_code fail(const struct ps_fault_files *fault, struct ps_error *err)
+static enum turn take_turn(struct ps_fault_files *fault)
 {
-    return ps_fail_errno(err, fault->errno_value, "call %ld was made to fail", fault->call_count);
+    pthread_mutex_lock(&fault->lock);
+    enum turn turn = count_turn_locked(fault);
+    pthread_mutex_unlock(&fault->lock);
+    if (turn != TURN_VISIT) { return turn; }
+    fault->visit(fault->visit_ctx);
+    return TURN_PASS;
+}
+
+static enum ps_code fail(struct ps_fault_files *fault, struct ps_error *err)
+{
+    pthread_mutex_lock(&fault->lock);
+    long call = fault->call_count;
+    int errno_value = fault->errno_value;
+    pthread_mutex_unlock(&fault->lock);
+    return ps_fail_errno(err, errno_value, "call %ld was made to fail", call);
 }
 
 /* One call through; expression is not evaluated if the call fails before. */
-#define PASS(fault, err, expression)                        \
-    do {                                                    \
-        enum turn turn = take_turn(fault);                  \
-        if (turn == TURN_FAIL) { return fail(fault, err); } \
-        enum ps_code rc = (expression);                     \
-        return turn == TURN_LATE ? fail(fault, err) : rc;   \
+#define PASS(fault, err, expression)                       \
+    do {                                                   \
+        enum turn turn = take_turn(fault);                 \
+        if (is_failure(turn)) { return fail(fault, err); } \
+        enum ps_code rc = (expression);                    \
+        return turn == TURN_LATE ? fail(fault, err) : rc;  \
     } while (0)
 
 static struct fault_file *fault_of(struct ps_file *file)
@@ -51,9 +72,8 @@ static enum ps_code file_append(struct ps_file *base, const void *data, size_t s
 {
     struct fault_file *file = fault_of(base);
     enum turn turn = take_turn(file->fault);
-    bool is_short = turn == TURN_FAIL && file->fault->call_count == file->fault->fail_at;
-    if (turn == TURN_FAIL && !is_short) { return fail(file->fault, err); }
-    size_t size = is_short ? size_bytes / 2 : size_bytes;
+    if (turn == TURN_FAIL) { return fail(file->fault, err); }
+    size_t size = turn == TURN_DUE ? size_bytes / 2 : size_bytes;
     enum ps_code rc = file->under->ops->append(file->under, data, size, err);
     return turn == TURN_PASS ? rc : fail(file->fault, err);
 }
@@ -113,7 +133,7 @@ static enum ps_code fault_get(struct ps_fault_files *fault, bool is_create, cons
     struct ps_file *under;
     enum turn turn = take_turn(fault);
     *file_out = NULL;
-    if (turn == TURN_FAIL) { return fail(fault, err); }
+    if (is_failure(turn)) { return fail(fault, err); }
     enum ps_code rc = is_create ? fault->under->create(fault->under->ctx, path, &under, err)
                                 : fault->under->open(fault->under->ctx, path, &under, err);
     if (rc != PS_OK) { return rc; }
@@ -176,7 +196,11 @@ void ps_fault_files_init(struct ps_fault_files *fault, const struct ps_files *un
                          enum ps_fault_kind kind, long fail_at)
 {
     *fault = (struct ps_fault_files){
-        .under = under, .kind = kind, .errno_value = EIO, .fail_at = fail_at
+        .under = under,
+        .kind = kind,
+        .errno_value = EIO,
+        .fail_at = fail_at,
+        .lock = PTHREAD_MUTEX_INITIALIZER,
     };
     fault->files = (struct ps_files){
         .ctx = fault,
@@ -189,4 +213,16 @@ void ps_fault_files_init(struct ps_fault_files *fault, const struct ps_files *un
         .list = fault_list,
         .stat = fault_stat,
     };
+}
+
+bool ps_fault_files_reset(struct ps_fault_files *fault, enum ps_fault_kind kind, long fail_at)
+{
+    pthread_mutex_lock(&fault->lock);
+    bool was_tripped = fault->is_tripped;
+    fault->kind = kind;
+    fault->call_count = 0;
+    fault->is_tripped = false;
+    fault->fail_at = fail_at;
+    pthread_mutex_unlock(&fault->lock);
+    return was_tripped;
 }

@@ -3,6 +3,8 @@
 #ifndef PARAMD_TESTS_FAULT_FILES_H
 #define PARAMD_TESTS_FAULT_FILES_H
 
+#include <pthread.h>
+
 #include "checkpoint/files.h"
 
 enum ps_fault_kind {
@@ -23,9 +25,13 @@ struct ps_fault_files {
     bool is_tripped;
     void (*visit)(void *visit_ctx);
     void *visit_ctx;
+    pthread_mutex_t lock; /* of kind to is_tripped, where several threads use it */
 };
 
 void ps_fault_files_init(struct ps_fault_files *fault, const struct ps_files *under,
                          enum ps_fault_kind kind, long fail_at);
+
+/* Counts from 0 again towards another fault; whether the last one was tripped. Threads: any. */
+bool ps_fault_files_reset(struct ps_fault_files *fault, enum ps_fault_kind kind, long fail_at);
 
 #endif

@@ -22,8 +22,8 @@ static void describe(struct ps_cluster *cluster, const struct cluster_rig *rig, 
     ck_assert_msg(ps_cluster_set_role(cluster, "ps", self, &err) == PS_OK, "%s", err.message);
 }
 
-void rig_start_limited(struct cluster_rig *rig, int ps_count, int worker_count,
-                       uint64_t staged_limit_bytes)
+void rig_start_tuned(struct cluster_rig *rig, int ps_count, int worker_count, rig_tune_fn *tune,
+                     void *ctx)
 {
     int ports[RIG_MAX_PS] = { 0 };
     size_t used = 0;
@@ -38,8 +38,8 @@ void rig_start_limited(struct cluster_rig *rig, int ps_count, int worker_count,
             .cluster = &cluster,
             .bind_address = "127.0.0.1:0",
             .worker_count = worker_count,
-            .staged_limit_bytes = staged_limit_bytes,
         };
+        if (tune != NULL) { tune(ctx, i, &options); }
         enum ps_code rc = ps_task_create(&options, &rig->tasks[i], &err);
         ck_assert_msg(rc == PS_OK, "%s", err.message);
         ports[i] = ps_task_port(rig->tasks[i]);
@@ -49,9 +49,21 @@ void rig_start_limited(struct cluster_rig *rig, int ps_count, int worker_count,
     }
 }
 
+static void limit_staging(void *ctx, int index, struct ps_task_options *options)
+{
+    (void)index;
+    options->staged_limit_bytes = *(const uint64_t *)ctx;
+}
+
+void rig_start_limited(struct cluster_rig *rig, int ps_count, int worker_count,
+                       uint64_t staged_limit_bytes)
+{
+    rig_start_tuned(rig, ps_count, worker_count, limit_staging, &staged_limit_bytes);
+}
+
 void rig_start(struct cluster_rig *rig, int ps_count, int worker_count)
 {
-    rig_start_limited(rig, ps_count, worker_count, 0);
+    rig_start_tuned(rig, ps_count, worker_count, NULL, NULL);
 }
 
 void rig_stop(struct cluster_rig *rig)

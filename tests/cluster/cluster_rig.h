@@ -19,6 +19,10 @@ struct cluster_rig {
 void rig_start(struct cluster_rig *rig, int ps_count, int worker_count);
 void rig_start_limited(struct cluster_rig *rig, int ps_count, int worker_count,
                        uint64_t staged_limit_bytes);
+/* The same; tune may change the options of each task before it is made. */
+typedef void rig_tune_fn(void *ctx, int index, struct ps_task_options *options);
+void rig_start_tuned(struct cluster_rig *rig, int ps_count, int worker_count, rig_tune_fn *tune,
+                     void *ctx);
 void rig_stop(struct cluster_rig *rig);
 
 /* Options of worker index: short time-outs, nothing from the environment, quiet. */

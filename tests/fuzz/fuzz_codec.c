@@ -9,7 +9,10 @@
 
 #include "core/philox.h"
 #include "proto/codec.h"
+#include "tests/proto/checkpoint_samples.h"
 #include "tests/proto/codec_samples.h"
+
+#define ALL_MESSAGES(X) PS_MESSAGES(X) PS_CHECKPOINT_MESSAGES(X)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -42,14 +45,14 @@ static void expect(int holds, const char *name, const char *what)
         ps_buf_clean(&first);                                                                 \
         ps_buf_clean(&second);                                                                \
     }
-PS_MESSAGES(TRY)
+ALL_MESSAGES(TRY)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct ps_arena arena = { 0 };
     struct ps_span head = { data, size };
 #define CALL(name) try_##name(head, &arena);
-    PS_MESSAGES(CALL)
+    ALL_MESSAGES(CALL)
 #undef CALL
     ps_arena_clean(&arena);
     return 0;
@@ -65,10 +68,10 @@ enum { LARGEST_INPUT_BYTES = 1 << 20, ROUNDS = 5000, MOST_EDITS = 8 };
         struct ps_error err = PS_ERROR_INIT;                                              \
         expect(ps_encode_##name(&sample_##name, out, &err) == PS_OK, #name, err.message); \
     }
-PS_MESSAGES(ENCODE)
+ALL_MESSAGES(ENCODE)
 
 #define ENCODER(name) encode_##name,
-static void (*const encoders[])(struct ps_buf *out) = { PS_MESSAGES(ENCODER) };
+static void (*const encoders[])(struct ps_buf *out) = { ALL_MESSAGES(ENCODER) };
 
 /* One change: another byte, another bit, a run doubled, a run left out. */
 static void damage(struct ps_buf *buf, struct ps_rng *rng)

@@ -344,6 +344,26 @@ START_TEST(a_burnt_number_is_never_staged_and_passes_as_empty)
 }
 END_TEST
 
+/* The answer may be lost: who asks again is told the reason, not that there was one. */
+START_TEST(a_refusal_is_remembered)
+{
+    struct ps_error why = PS_ERROR_INIT, later = PS_ERROR_INIT;
+    ps_fail(&why, PS_INVALID_ARGUMENT, "gradient has NaN");
+    ps_fail(&later, PS_RESOURCE_EXHAUSTED, "no memory");
+    stage(1);
+    ps_page_blame(&page, 1, &why); /* not burnt: nobody refused it */
+    ps_page_blame(&page, 2, &why); /* unknown */
+    ck_assert_int_eq(ps_page_burn(&page, 1, &err), PS_OK);
+    ck_assert_int_eq(offer_frame(1, 1, 0), PS_OFFER_BURNT);
+    ck_assert_int_eq(err.code, PS_OK);
+    ps_page_blame(&page, 1, &why);
+    ps_page_blame(&page, 1, &later);
+    ck_assert_int_eq(offer_frame(1, 1, 0), PS_OFFER_BURNT);
+    ck_assert_int_eq(err.code, PS_INVALID_ARGUMENT);
+    ck_assert_str_eq(err.message, "gradient has NaN");
+}
+END_TEST
+
 START_TEST(what_is_committed_cannot_be_burnt)
 {
     stage(1);
@@ -402,6 +422,7 @@ int main(void)
     tcase_add_test(cases, an_eager_push_keeps_no_frames_and_is_committed_all_the_same);
     tcase_add_test(cases, the_position_is_that_of_the_last_committed_push_that_had_one);
     tcase_add_test(cases, a_burnt_number_is_never_staged_and_passes_as_empty);
+    tcase_add_test(cases, a_refusal_is_remembered);
     tcase_add_test(cases, what_is_committed_cannot_be_burnt);
     tcase_add_test(cases, a_number_too_far_ahead_is_not_burnt);
     tcase_add_test(cases, a_burn_without_memory_changes_nothing);

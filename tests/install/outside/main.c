@@ -1,4 +1,5 @@
-/* A program outside the source tree: it knows the installed header and library, and nothing else. */
+/* A program outside the source tree: it knows the installed header and library, and nothing else.
+ */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <paramd.h>
 #include <stdio.h>
