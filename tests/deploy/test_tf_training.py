@@ -31,10 +31,6 @@ BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 OURS = "_paramd/"  # names of what TensorFlow does not know
 
 
-def type_name(array):
-    return "bfloat16" if array.dtype == BFLOAT16 else array.dtype.name
-
-
 def random_bits(random, shape, dtype):
     """An array of any bits at all, NaNs among them; of 0 and 1 for bool."""
     dtype = np.dtype(dtype)
@@ -194,7 +190,7 @@ class TfTest(ProcessTest, CkptTest):
             words += ["split", slices] if cut else []
             for name, value in arrays.items():
                 if is_partitioned(name) == cut:
-                    words += ["var", name, type_name(value), "[%s]" % ",".join(map(str, value.shape))]
+                    words += ["var", name, value.dtype.name, "[%s]" % ",".join(map(str, value.shape))]
         return words
 
     def load(self, arrays):

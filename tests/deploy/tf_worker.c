@@ -50,7 +50,7 @@ struct worker {
 
 static void fail(struct worker *worker, enum ps_code code, const char *what, const char *name)
 {
-    char message[400];
+    char message[PS_ERROR_MESSAGE_BYTES + 400];
     snprintf(message, sizeof message, "%s: %s", name, what);
     ps_abandon(worker->session, code, message);
 }
