@@ -10,7 +10,12 @@
 #include "proto/rpc_health_wire.h"
 #include "proto/rpc_priv.h"
 
-enum { RECONNECT_FIRST_MS = 100, RECONNECT_MAX_MS = 2000, RESOLVE_AGAIN_MS = 1000 };
+enum {
+    RECONNECT_FIRST_MS = 100,
+    RECONNECT_MAX_MS = 2000,
+    CONNECT_TIMEOUT_MS = 5000, /* of one attempt: a busy machine may take a second to answer */
+    RESOLVE_AGAIN_MS = 1000
+};
 
 enum { SUBJECT_BYTES = PSI_HOST_BYTES + 64 };
 
@@ -59,7 +64,8 @@ static grpc_channel *new_channel(const char *address, size_t lookahead_bytes)
     /* Else two channels to one address would share a connection. */
     args[count++] = psi_int_arg(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     args[count++] = psi_int_arg(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, RECONNECT_FIRST_MS);
-    args[count++] = psi_int_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, RECONNECT_FIRST_MS);
+    /* In spite of its name this is how long an attempt may take; tries follow the other two. */
+    args[count++] = psi_int_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, CONNECT_TIMEOUT_MS);
     args[count++] = psi_int_arg(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, RECONNECT_MAX_MS);
     args[count++] = psi_int_arg(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, RESOLVE_AGAIN_MS);
     const grpc_channel_args all = { .num_args = count, .args = args };
