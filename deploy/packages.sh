@@ -15,7 +15,7 @@ build_packages=(
 # shellcheck disable=SC2034
 test_packages=(
   check clang g++ protobuf-compiler
-  python3 python3-grpcio python3-protobuf python3-numpy
+  python3 python3-venv python3-grpcio python3-protobuf python3-numpy
   binutils iproute2 procps util-linux e2fsprogs xfsprogs
 )
 

@@ -16,7 +16,10 @@ usage() {
   cat <<'HELP'
 Examples:
   tests/run.sh            all of it, about a quarter of an hour on two cores
-  tests/run.sh --quick    with gcc and without sanitizers
+  tests/run.sh --quick    with gcc and without sanitizers; TensorFlow is used if it is there already
+
+TensorFlow, which some tests compare with, is installed in build/venv, or in what PS_VENV names. Where
+that fails they are skipped, except in continuous integration (CI=true), where they fail.
 
 Ends with the line "N passed, N failed", which counts every build and every test of it.
 HELP
@@ -64,6 +67,22 @@ run_tests() {
   rm -f "$log"
 }
 
+# tensorflow: makes the environment of the tests that compare with it, which is needed where CI=true.
+tensorflow() {
+  if [[ ${CI-} == true ]]; then
+    export PS_REQUIRE_TENSORFLOW=1
+  elif [[ $quick == yes ]]; then
+    return
+  fi
+  if watched TensorFlow tests/deploy/tf_environment.sh "$venv"; then
+    echo "TensorFlow: in $venv"
+  elif [[ ${CI-} == true ]]; then
+    bad "installation of TensorFlow"
+  else
+    echo "TensorFlow: not installed; the tests that compare with it are skipped"
+  fi
+}
+
 quick=no
 for argument in "$@"; do
   case $argument in
@@ -76,21 +95,23 @@ done
 install_packages "${build_packages[@]}" "${test_packages[@]}" || exit 1
 
 prefix=()
-build build -DPS_WERROR=ON -DPS_TESTS=ON && run_tests build
+venv=$(realpath -m "${PS_VENV:-build/venv}")
+options=(-DPS_WERROR=ON -DPS_TESTS=ON "-DPS_VENV=$venv")
+build build "${options[@]}" && tensorflow && run_tests build
 
 if [[ $quick == no ]]; then
   # Whole processes and installed trees are tested once, above; here it is the code itself.
   whole='^(process|install)$'
-  build build-asan -DPS_WERROR=ON -DPS_TESTS=ON -DPS_SANITIZE=address && run_tests build-asan -LE "$whole"
+  build build-asan "${options[@]}" -DPS_SANITIZE=address && run_tests build-asan -LE "$whole"
 
   # gcc's thread sanitizer cannot map its memory where addresses are randomised as much as newer
   # kernels do it, so that is turned off for its tests where it may be.
   if setarch -R true 2>/dev/null; then prefix=(setarch -R); fi
   export TSAN_OPTIONS="ignore_noninstrumented_modules=1 halt_on_error=1 ${TSAN_OPTIONS:-}"
-  build build-tsan -DPS_WERROR=ON -DPS_TESTS=ON -DPS_SANITIZE=thread && run_tests build-tsan -LE "$whole"
+  build build-tsan "${options[@]}" -DPS_SANITIZE=thread && run_tests build-tsan -LE "$whole"
   prefix=()
 
-  build build-clang -DPS_WERROR=ON -DPS_TESTS=ON -DCMAKE_C_COMPILER=clang
+  build build-clang "${options[@]}" -DCMAKE_C_COMPILER=clang
 fi
 
 for failure in "${failures[@]}"; do echo "FAILED: $failure"; done

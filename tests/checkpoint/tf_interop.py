@@ -14,7 +14,7 @@ try:
     import tensorflow as tf
 except ImportError:
     print("skipped: TensorFlow not installed")
-    sys.exit(0)
+    sys.exit(1 if os.environ.get("PS_REQUIRE_TENSORFLOW") == "1" else 77)
 
 TOOL = sys.argv[1]
 DTYPES = ["float", "double", "int32", "uint8", "int16", "int8", "int64", "bool", "uint16", "half",

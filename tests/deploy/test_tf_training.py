@@ -31,9 +31,9 @@ TF_WORKER = os.environ["TF_WORKER"]
 CLUSTERS = (1, 2, 5)  # ps tasks
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 OURS = "_paramd/"  # names of what TensorFlow does not know
-# TensorFlow restores partitioned variables of these types, its own too, only in the parts that were saved.
+# Of these types TensorFlow saves partitioned variables, but neither reads nor restores them, its own
+# or ours: "Dtype half not supported". It does read each slice by its key in the index.
 UNJOINED = (tf.half, tf.uint16, tf.uint32, tf.uint64)
-PARTS = 3  # that are saved of each partitioned variable
 
 
 def random_bits(random, shape, dtype):
@@ -100,7 +100,7 @@ class Graph:
     """TensorFlow's side: a graph with variables like these arrays."""
 
     def __init__(self, arrays, parts, resource=True, device_count=1):
-        """arrays: {name: initial value}; those named parts/ are cut into so many, or PARTS where that must be."""
+        """arrays: {name: initial value}; those named parts/ are cut into so many."""
         self.graph, self.odd, self.variables = tf.Graph(), {}, {}
         self.config = tf1.ConfigProto(device_count={"CPU": device_count})
         with self.graph.as_default():
@@ -116,11 +116,10 @@ class Graph:
             box = tuple(slice(at, at + n) for at, n in zip(partition_info.var_offset, shape))
             return tf.constant(value[box], dtype)
 
-        usable, dtype = name.isascii(), tf.as_dtype(value.dtype)
+        usable = name.isascii()
         variable = tf1.get_variable(
-            name if usable else f"odd_{len(self.odd)}", value.shape, dtype, initial, use_resource=resource,
-            partitioner=tf1.fixed_size_partitioner(PARTS if dtype in UNJOINED else parts)
-            if is_partitioned(name) else None)
+            name if usable else f"odd_{len(self.odd)}", value.shape, value.dtype, initial, use_resource=resource,
+            partitioner=tf1.fixed_size_partitioner(parts) if is_partitioned(name) else None)
         if not usable:  # such a name is none for an op, but it is one in a checkpoint
             self.odd[name] = variable
         return variable
@@ -170,36 +169,8 @@ class Graph:
         return tf1.train.Saver({**variables, **self.odd}, **options)
 
 
-def rows_of_parts(rows, parts):
-    """(first row, rows) of each part, as both sides cut a variable."""
-    sizes = [rows // parts + (i < rows % parts) for i in range(parts)]
-    return [(sum(sizes[:i]), size) for i, size in enumerate(sizes)]
-
-
-def read_by_parts(prefix, name, parts, reader):
-    """A partitioned tensor of a type that TensorFlow restores, but does not put together."""
-    shape = reader.get_variable_to_shape_map()[name]
-    dtype = reader.get_variable_to_dtype_map()[name]
-    slices = [" ".join(map(str, shape)) + f" {start},{count}" + ":-" * (len(shape) - 1)
-              for start, count in rows_of_parts(shape[0], parts)]
-    read = tf.raw_ops.RestoreV2(prefix=prefix, tensor_names=[name] * parts, shape_and_slices=slices,
-                                dtypes=[dtype] * parts)
-    return np.concatenate([part.numpy() for part in read])
-
-
-def read_checkpoint(prefix):
-    """{name: array} as TensorFlow reads it, without what is ours alone."""
-    reader = tf.train.load_checkpoint(prefix)
-    slices = re.findall(r"(?m)^(.+) \(DT_\w+\) \S+ \((\d+) slices\)$", reader.debug_string().decode())
-    parts = {name: int(count) for name, count in slices}
-    types = reader.get_variable_to_dtype_map()
-    found = {}
-    for name in reader.get_variable_to_shape_map():
-        if name in parts and types[name] in UNJOINED:
-            found[name] = read_by_parts(prefix, name, parts[name], reader)
-        elif not name.startswith(OURS):
-            found[name] = np.asarray(reader.get_tensor(name))
-    return found
+def is_unjoined(name, array):
+    return is_partitioned(name) and tf.as_dtype(array.dtype) in UNJOINED
 
 
 class TfTest(ProcessTest, CkptTest):
@@ -240,6 +211,26 @@ class TfTest(ProcessTest, CkptTest):
         self.assert_exit(launch, 0, timeout=120)
         return launch
 
+    def read(self, prefix):
+        """{name: array} as TensorFlow reads it, without what is ours alone."""
+        reader = tf.train.load_checkpoint(prefix)
+        found = {}
+        for name, dtype in reader.get_variable_to_dtype_map().items():
+            if is_partitioned(name) and dtype in UNJOINED:
+                found[name] = self.read_by_slices(prefix, name, dtype, reader)
+            elif not name.startswith(OURS):
+                found[name] = np.asarray(reader.get_tensor(name))
+        return found
+
+    def read_by_slices(self, prefix, name, dtype, reader):
+        """A variable cut by rows, from its slices, whose keys are in order."""
+        key = rb"(?m)^(\x00" + re.escape(name.encode()) + rb"\x00\x01.+) \(DT_\w+\) \[[\d,]+\]$"
+        keys = re.findall(key, reader.debug_string())
+        self.assertGreater(len(keys), 1, name)
+        slices = tf.raw_ops.RestoreV2(prefix=prefix, tensor_names=keys, shape_and_slices=[""] * len(keys),
+                                      dtypes=[dtype] * len(keys))
+        return np.concatenate([part.numpy() for part in slices])
+
     def assert_same(self, found, expected):
         self.assertEqual(sorted(found), sorted(expected))
         for name, value in expected.items():
@@ -252,21 +243,23 @@ class TensorFlowReadsClusters(TfTest):
         arrays = all_sorts()
         trained = {name: np.random.default_rng(4).standard_normal(form[0]).astype(form[1])
                    for name, form in {**MOMENTUM, **ADAM}.items()}
-        words = [*self.define({**arrays, **trained}, slices=PARTS), "init", *self.load({**arrays, **trained})]
+        everything = {**arrays, **trained}
+        words = [*self.define(everything, slices=3), "init", *self.load(everything)]
         for forms, optimizer in ((MOMENTUM, ("momentum", 0.125, 0.5)), (ADAM, ("adam", 0.125, 0.5, 0.75, 1e-8))):
             words += optimizer
             for name, form in forms.items():
                 for push in range(PUSHES):
                     words += ["push", name, self.write(gradient(name, push, *form))]
         prefix = self.path(f"saved-by-{ps_count}/model.ckpt")
-        self.launch(ps_count, *words, *self.dump(trained), "save", prefix, 16)
-        moved = self.dumped(trained)
+        self.launch(ps_count, *words, *self.dump(everything), "save", prefix, 16)
+        pulled = self.dumped(everything)
+        self.assert_same({name: pulled[name] for name in arrays}, arrays)
         for name in trained:
-            self.assertFalse(np.array_equal(moved[name], trained[name]), name)
-        return prefix + "-16", {**arrays, **moved, **expected_slots()}
+            self.assertFalse(np.array_equal(pulled[name], trained[name]), name)
+        return prefix + "-16", {**pulled, **expected_slots()}
 
     def check_reader(self, prefix, expected):
-        self.assert_same(read_checkpoint(prefix), expected)
+        self.assert_same(self.read(prefix), expected)
         reader = tf.train.load_checkpoint(prefix)
         types = reader.get_variable_to_dtype_map()
         for name, value in expected.items():
@@ -274,6 +267,7 @@ class TensorFlowReadsClusters(TfTest):
 
     def check_saver(self, prefix, expected):
         """Its Saver restores everything, in other parts than ours; what it then saves is the same."""
+        expected = {name: value for name, value in expected.items() if not is_unjoined(name, value)}
         blank = {name: np.zeros(value.shape, value.dtype) for name, value in expected.items()
                  if name not in expected_slots()}
         graph = Graph(blank, parts=2)
@@ -282,18 +276,22 @@ class TensorFlowReadsClusters(TfTest):
             saver = graph.saver()
             saver.restore(session, prefix)
             again = saver.save(session, self.path("again"), write_meta_graph=False)
-        self.assert_same(read_checkpoint(again), expected)
+        self.assert_same(self.read(again), expected)
 
     def check_inspect(self, prefix, expected):
+        names = self.inspect(prefix, tensor_name="", all_tensors=False, all_tensor_names=True)
+        for name, value in expected.items():
+            heading = f"tensor: {name} ({tf.as_dtype(value.dtype).name}) {list(value.shape)}\n"
+            self.assertIn(heading, names)
+            if not is_unjoined(name, value):
+                printed = self.inspect(prefix, tensor_name=name, all_tensors=False)
+                self.assertTrue(printed.startswith(f"{heading}{value!s}\n# Total"), printed)
+
+    def inspect(self, *arguments, **options):
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
-            inspect_checkpoint.print_tensors_in_checkpoint_file(prefix, tensor_name="", all_tensors=True)
-        printed = out.getvalue()
-        for name, value in expected.items():
-            heading = f"tensor: {name} ({tf.as_dtype(value.dtype).name}) {list(value.shape)}"
-            shown = is_partitioned(name) and tf.as_dtype(value.dtype) in UNJOINED
-            self.assertIn(f"{heading}\n" if shown else f"{heading}\n{value}\n", printed)
-        self.assertRegex(printed, r"# Total number of params: \d+\n$")
+            inspect_checkpoint.print_tensors_in_checkpoint_file(*arguments, **options)
+        return out.getvalue()
 
     def test_all_sorts(self):
         for ps_count in CLUSTERS:
@@ -312,14 +310,14 @@ class TensorFlowReadsClusters(TfTest):
                     "save", self.path("m"), -1)
         printed = subprocess.run(
             [sys.executable, "-m", "tensorflow.python.tools.inspect_checkpoint",
-             f"--file_name={self.path('m')}", "--tensor_name=parts/w"],
+             f"--file_name={self.path('m')}", "--all_tensors"],
             check=True, capture_output=True, timeout=120).stdout.decode()
-        self.assertTrue(printed.startswith(f"tensor: parts/w (float32) [2, 2]\n{value}\n"), printed)
+        self.assertIn(f"\ntensor: global_step (int64) []\n0\ntensor: parts/w (float32) [2, 2]\n{value}\n", printed)
 
     def test_the_command_saves_what_the_worker_pulls(self):
         value = np.arange(35, dtype="f4").reshape(7, 5)
         launch = self.start(PARAMD, "launch", "--ps=2", "--workers=1", "--", TF_WORKER,
-                            *self.define({"parts/w": value}, PARTS), "init", *self.load({"parts/w": value}),
+                            *self.define({"parts/w": value}, slices=3), "init", *self.load({"parts/w": value}),
                             "touch", self.path("ready"), "await", self.path("go"), *self.dump({"parts/w": value}))
         self.await_file("ready")
         with open(self.path("run/latest/cluster.json")) as file:
@@ -332,7 +330,7 @@ class TensorFlowReadsClusters(TfTest):
         self.assertEqual(restored.code, 0, restored.describe())
         self.touch("go")
         self.assert_exit(launch, 0)
-        self.assert_same_bits(read_checkpoint(ours)["parts/w"], value)
+        self.assert_same_bits(self.read(ours)["parts/w"], value)
         self.assert_same_bits(self.dumped({"parts/w": value})["parts/w"], -value)
 
 
@@ -343,7 +341,7 @@ class ClustersReadTensorFlows(TfTest):
         arrays = all_sorts()
         for key, form in {**MOMENTUM, **ADAM}.items():
             arrays[key] = random_bits(random, *form)
-        graph = Graph(arrays, parts=PARTS, resource=resource, device_count=2)
+        graph = Graph(arrays, parts=3, resource=resource, device_count=2)
         graph.add_slots(MOMENTUM, ADAM)
         with graph.session() as session:
             for variable in tf1.global_variables():
@@ -352,10 +350,10 @@ class ClustersReadTensorFlows(TfTest):
                                   session)
             graph.step.load(1234567890123, session)
             prefix = graph.saver(sharded=sharded).save(session, self.path(name), 7, write_meta_graph=False)
-        expected = read_checkpoint(prefix)
-        self.assertLess(set(arrays) | set(expected_slots()), set(expected) | {""})
+        expected = self.read(prefix)
+        self.assertEqual(set(expected), set(arrays) | set(expected_slots()))
         self.assert_same({key: expected[key] for key in arrays}, arrays)
-        self.assertEqual(len(self.files(prefix)), 3 if sharded else 2)
+        self.assertEqual(len(self.files(prefix)) > 2, sharded)
         return prefix, expected
 
     def test_all_sorts(self):
@@ -369,7 +367,7 @@ class ClustersReadTensorFlows(TfTest):
                                          *self.dump(variables), "step", "save", again, -1)
                     self.assertRegex(launch.stdout, r"(?m)\bstep 1234567890123$")
                     self.assert_same(self.dumped(variables), variables)
-                    self.assert_same(read_checkpoint(again), expected)  # slots and powers too
+                    self.assert_same(self.read(again), expected)  # slots and powers too
 
     def test_slots_pulled_as_variables(self):
         prefix, expected = self.save_all_sorts("theirs", sharded=True, resource=True)
@@ -381,20 +379,19 @@ class ClustersReadTensorFlows(TfTest):
 
 
 STEPS, HALF = 200, 100
-# How far values may be from those of uninterrupted training. A step changes a value by up to RATE and
-# rounds it, so 100 steps of float may differ by 100 half units in the last place of values below 4
-# if all of them go one way: 1.2e-5. Double is compared alike: TensorFlow keeps the powers of the
-# betas, and the betas, as float.
-TOLERANCE = 1.2e-5
-RATE = 0.02
+# How far values may be from those of uninterrupted training, by type. Of float both sides may round
+# differently in the last place (of values below 2) of some steps; where this was written they never did.
+# For double TensorFlow keeps rate, betas and powers as float, so that its 1 - beta2 is 1 - 0.999f,
+# 4.7e-5 more than ours in relation: up to half of that in a step, of 100 steps of 0.005.
+TOLERANCE = {"float32": 2e-6, "float64": 1.2e-5}
 
 
 class Training(TfTest):
     """Least squares with given slopes a step: the gradient is slopes[step] * (value - target)."""
 
     OPTIMIZERS = {
-        "Adam": (("adam", RATE, 0.9, 0.999, 1e-8), lambda: tf1.train.AdamOptimizer(RATE, 0.9, 0.999, 1e-8)),
-        "Momentum": (("momentum", RATE, 0.9), lambda: tf1.train.MomentumOptimizer(RATE, 0.9)),
+        "Adam": (("adam", 0.005, 0.9, 0.999, 1e-8), lambda: tf1.train.AdamOptimizer(0.005, 0.9, 0.999, 1e-8)),
+        "Momentum": (("momentum", 0.001, 0.9), lambda: tf1.train.MomentumOptimizer(0.001, 0.9)),
     }
 
     def setUp(self):
@@ -428,12 +425,12 @@ class Training(TfTest):
                 session.run(train, {slopes[name]: self.slopes[name][step] for name in slopes})
             self.assertEqual(session.run(graph.step), end if not only_values else end - first)
             prefix = graph.saver().save(session, self.path(f"theirs-{optimizer}"), end, write_meta_graph=False)
-        found = read_checkpoint(prefix)
+        found = self.read(prefix)
         return prefix, {name: found[name] for name in self.initial}
 
     def train_here(self, ps_count, optimizer, first, end, restore=None):
         """The same in a cluster."""
-        words = self.define(self.initial, slices=PARTS)
+        words = self.define(self.initial, slices=3)
         words += ["restore", restore] if restore else ["init", *self.load(self.initial)]
         words += self.OPTIMIZERS[optimizer][0]
         for name in self.initial:
@@ -444,20 +441,27 @@ class Training(TfTest):
         self.assertRegex(launch.stdout, rf"(?m)\bstep {end}$")
         return f"{prefix}-{end}", self.dumped(self.initial)
 
-    def difference(self, found, expected):
-        return max(float(np.max(np.abs(found[name].astype("f8") - expected[name]))) for name in expected)
+    def differences(self, found, expected):
+        """{type: the largest difference}."""
+        largest = dict.fromkeys(TOLERANCE, 0.0)
+        for name, value in expected.items():
+            difference = float(np.max(np.abs(found[name].astype("f8") - value)))
+            largest[value.dtype.name] = max(largest[value.dtype.name], difference)
+        return largest
 
     def loss(self, values):
         return sum(float(np.sum(np.square(values[name].astype("f8") - self.target[name]))) for name in values)
 
     def assert_close(self, what, found, expected):
-        difference = self.difference(found, expected)
-        print(f"{what}: at most {difference:.2g} apart, of {TOLERANCE:g}", flush=True)
-        self.assertLessEqual(difference, TOLERANCE, what)
+        differences = self.differences(found, expected)
+        shown = ", ".join(f"{dtype} {differences[dtype]:.2g} of {TOLERANCE[dtype]:g}" for dtype in TOLERANCE)
+        print(f"{what}: apart by {shown}", flush=True)
+        for dtype, tolerance in TOLERANCE.items():
+            self.assertLessEqual(differences[dtype], tolerance, f"{what}: {dtype}")
 
     def check(self, optimizer, ps_count):
         _, whole = self.train_in_tensorflow(optimizer, 0, STEPS)
-        self.assertLess(self.loss(whole), 0.1 * self.loss(self.initial))
+        self.assertLess(self.loss(whole), 0.6 * self.loss(self.initial))
         what = f"{optimizer}, {ps_count} ps"
         ours, half = self.train_here(ps_count, optimizer, 0, HALF)
         _, continued = self.train_in_tensorflow(optimizer, HALF, STEPS, restore=ours)
@@ -482,7 +486,8 @@ class Training(TfTest):
             _, whole = self.train_in_tensorflow(optimizer, 0, STEPS)
             ours, _ = self.train_here(2, optimizer, 0, HALF)
             _, continued = self.train_in_tensorflow(optimizer, HALF, STEPS, restore=ours, only_values=True)
-            self.assertGreater(self.difference(continued, whole), 100 * TOLERANCE, optimizer)
+            for dtype, difference in self.differences(continued, whole).items():
+                self.assertGreater(difference, 100 * TOLERANCE[dtype], f"{optimizer}: {dtype}")
 
 
 if __name__ == "__main__":

@@ -20,10 +20,28 @@ case ${1-} in
 esac
 venv=${1-$(dirname "${BASH_SOURCE[0]}")/../../build/venv}
 
+packages=('tensorflow-cpu==2.21.*' safetensors)
+
+# Imports them: what a stopped installation left behind can often be found, but not be used.
 complete() {
-  [[ -x $venv/bin/python ]] && TF_CPP_MIN_LOG_LEVEL=3 "$venv/bin/python" -c \
-    'import importlib.util as u, sys
-sys.exit(any(u.find_spec(n) is None for n in ("tensorflow", "safetensors", "ml_dtypes")))'
+  [[ -x $venv/bin/python ]] &&
+    TF_CPP_MIN_LOG_LEVEL=3 "$venv/bin/python" -c 'import tensorflow, safetensors, ml_dtypes' 2>/dev/null
+}
+
+# Installs them, from the second attempt on into an emptied environment: an index may fail for a moment,
+# and an installation be damaged.
+make_environment() {
+  local attempt
+  for attempt in 1 2 3; do
+    if ((attempt > 1)) || [[ ! -x $venv/bin/pip ]]; then
+      /usr/bin/python3 -m venv --clear "$venv" || return
+    fi
+    if "$venv/bin/pip" install --disable-pip-version-check --retries 5 "${packages[@]}" && complete; then
+      return 0
+    fi
+    echo "tf_environment.sh: attempt $attempt of 3 failed" >&2
+  done
+  return 1
 }
 
 if complete; then
@@ -31,7 +49,5 @@ if complete; then
   exit 0
 fi
 mkdir -p "$(dirname "$venv")"
-[[ -x $venv/bin/pip ]] || /usr/bin/python3 -m venv "$venv"
-"$venv/bin/pip" install --quiet --disable-pip-version-check tensorflow-cpu safetensors
-complete
+make_environment
 echo "TensorFlow and safetensors are now in $venv"
