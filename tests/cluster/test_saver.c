@@ -101,6 +101,25 @@ START_TEST(restored_training_goes_on_as_if_nothing_had_been)
 }
 END_TEST
 
+START_TEST(a_checkpoint_from_before_the_first_step_takes_all_of_it_back)
+{
+    struct model model;
+    struct model_values after;
+    ps_session *s = start(2);
+    model_make(&model, s, 3);
+    ps_initialize(s);
+    ps_saver *saver = ps_saver_new(s, NULL, 0, NULL);
+    ps_save(saver, saver_path(dir, "m"), 0);
+    model_train(&model, 1, 3);
+    model_pull(&model, &after);
+    ps_restore(saver, dir); /* without slots and powers: they begin anew */
+    ck_assert_int_eq(ps_step(s), 0);
+    model_train(&model, 1, 3);
+    model_expect(&model, &after);
+    end(s);
+}
+END_TEST
+
 START_TEST(names_are_tensorflows_and_the_rest_is_marked_as_ours)
 {
     static const char *const names[] = {
@@ -528,6 +547,7 @@ int main(void)
     tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_loop_test(tests, restored_training_goes_on_as_if_nothing_had_been, 0, MOVES);
+    tcase_add_test(tests, a_checkpoint_from_before_the_first_step_takes_all_of_it_back);
     tcase_add_test(tests, names_are_tensorflows_and_the_rest_is_marked_as_ours);
     tcase_add_test(tests, a_variable_of_the_users_keeps_its_name);
     tcase_add_test(tests, every_type_survives_bit_for_bit);

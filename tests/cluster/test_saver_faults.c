@@ -1,6 +1,7 @@
 /* Savers where something is wrong: directories not shared, damaged files, calls that fail. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <check.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,6 +190,36 @@ START_TEST(a_damaged_prefix_changes_nothing)
 }
 END_TEST
 
+/* ---- Slots that are not everywhere ---- */
+
+START_TEST(a_slot_that_a_refused_push_left_is_not_saved)
+{
+    enum { COUNT = 12 };
+    const ps_variable_options two = { .partition = PS_SPLIT_FIXED, .partition_a = 2 };
+    float bad[COUNT] = { 0 };
+    bad[COUNT - 1] = NAN;
+    ps_session *s = start(2);
+    ps_var *w = ps_variable_with(s, "w", PS_FLOAT, PS_SHAPE(COUNT), ps_constant(1), &two);
+    ps_initialize(s);
+    ps_push(ps_momentum(s, 1, 0.9), &(ps_binding){ w, bad, COUNT }, 1);
+    ck_assert_int_eq(ps_status(s), PS_INVALID_ARGUMENT);
+    ps_finish(s);
+
+    struct ps_bundle_info info;
+    struct ps_bundle_reader *reader;
+    s = rig_connect(&rig, 1);
+    ps_saver *saver = ps_saver_new(s, NULL, 0, NULL);
+    ps_save(saver, saver_path(dir, "m"), -1);
+    expect_ok(s);
+    ck_assert_int_eq(ps_bundle_reader_open(NULL, saver_path(dir, "m"), &reader, NULL), PS_OK);
+    ck_assert_int_eq(ps_bundle_reader_find(reader, "w", &info, NULL), PS_OK);
+    ck_assert_int_eq(ps_bundle_reader_find(reader, "w/Momentum", &info, NULL), PS_NOT_FOUND);
+    ps_bundle_reader_close(reader);
+    ps_restore(saver, saver_path(dir, "m"));
+    end(s);
+}
+END_TEST
+
 /* ---- Memory ---- */
 
 START_TEST(values_are_replaced_where_there_is_no_room_beside_them)
@@ -362,6 +393,7 @@ int main(void)
     tcase_add_test(tests, a_copy_that_is_damaged_is_fed_instead);
     tcase_add_test(tests, a_damaged_latest_is_passed_over_where_no_prefix_was_given);
     tcase_add_test(tests, a_damaged_prefix_changes_nothing);
+    tcase_add_test(tests, a_slot_that_a_refused_push_left_is_not_saved);
     tcase_add_test(tests, values_are_replaced_where_there_is_no_room_beside_them);
     tcase_add_loop_test(tests, a_save_that_fails_anywhere_leaves_one_checkpoint_or_the_other, 0,
                         CASES);
