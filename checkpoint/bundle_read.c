@@ -301,8 +301,8 @@ done:
     return rc;
 }
 
-static enum ps_code fill(struct ps_bundle_reader *reader, const struct psi_target *target,
-                         struct ps_error *err)
+enum ps_code psi_bundle_read_fill(struct ps_bundle_reader *reader, const struct psi_target *target,
+                                  struct ps_error *err)
 {
     if (target->row->entry.slice_count > 0) { return fill_from_slices(reader, target, err); }
     struct ps_slice whole = ps_slice_whole(&target->row->entry.shape);
@@ -355,19 +355,5 @@ enum ps_code ps_bundle_reader_read(struct ps_bundle_reader *reader,
                        "'%s': room for %zu bytes, but what is asked for has %" PRIu64,
                        request->name, size_bytes, need);
     }
-    return fill(reader, &target, err);
-}
-
-enum ps_code ps_bundle_reader_verify(struct ps_bundle_reader *reader, const char *name,
-                                     struct ps_error *err)
-{
-    struct psi_target target = { .out = NULL };
-    const struct ps_bundle_request request = { .name = name };
-    enum ps_code rc = psi_bundle_read_aim(reader, &request, &target, err);
-    if (rc != PS_OK) { return rc; }
-    if (target.dtype != PS_STRING) { return fill(reader, &target, err); }
-    struct ps_bundle_strings strings;
-    rc = ps_bundle_reader_read_strings(reader, name, &strings, err);
-    ps_bundle_strings_clean(&strings);
-    return rc;
+    return psi_bundle_read_fill(reader, &target, err);
 }

@@ -53,6 +53,10 @@ enum ps_code psi_bundle_read_aim(const struct ps_bundle_reader *reader,
                                  const struct ps_bundle_request *request, struct psi_target *target,
                                  struct ps_error *err);
 
+/* Reads the box, or verifies it. */
+enum ps_code psi_bundle_read_fill(struct ps_bundle_reader *reader, const struct psi_target *target,
+                                  struct ps_error *err);
+
 /* The data file of a row, with the row's bytes known to lie inside it. */
 enum ps_code psi_bundle_read_shard(const struct ps_bundle_reader *reader,
                                    const struct ps_bundle_row *row,
